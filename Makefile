@@ -1,0 +1,53 @@
+# make study   the whole study, by DVC            make test    the tests
+# make lab     JupyterLab on the notebooks        make bench   ratios, measured side by side
+# make lint    ruff, notebooks without outputs    make clean   what a demo run made
+PROFILE ?= demo
+PYTHON ?= python3
+VENV ?= .venv
+
+# An active conda environment is used as it is; otherwise a virtual environment is made, once.
+ifneq ($(and $(CONDA_PREFIX),$(filter-out base,$(CONDA_DEFAULT_ENV))),)
+ENVIRONMENT := $(CONDA_PREFIX)
+else
+ENVIRONMENT := $(VENV)
+endif
+BIN := $(ENVIRONMENT)/bin
+INSTALLED := $(ENVIRONMENT)/.reblur-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+export PATH := $(abspath $(BIN)):$(PATH)
+
+.PHONY: study test lab bench lint verify environment clean
+.DEFAULT_GOAL := study
+
+environment: $(INSTALLED)
+
+$(INSTALLED):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Reblur needs Python >= 3.11: run 'make PYTHON=/path/to/python3.11', or use environment.yml."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(ENVIRONMENT)
+	@echo "Installing into $(ENVIRONMENT): about 7 GB, some minutes, only this once."
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]' || \
+	  { echo "The installation failed; what pip said stands above. Free 8 GB of disk, check the network, and run the same command again: it goes on where it stopped."; exit 1; }
+	@rm -f $(ENVIRONMENT)/.reblur-*
+	@touch $@
+
+study: $(INSTALLED)
+	@$(BIN)/reblur study --profile $(PROFILE) $(if $(JOBS),--jobs $(JOBS))
+
+test: $(INSTALLED)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not benchmark" $(TESTS)
+
+bench: $(INSTALLED)
+	@$(BIN)/python tests/benchmarks/run.py
+
+lab: $(INSTALLED)
+	@$(BIN)/jupyter lab --notebook-dir=. notebooks
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+verify: $(INSTALLED)
+	@$(BIN)/reblur verify $(PROFILE)
+
+clean:
+	rm -rf results/demo results/test-* scratch .pytest_cache .ruff_cache .hypothesis dvc.lock
