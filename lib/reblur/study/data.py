@@ -1,0 +1,205 @@
+"""What a profile trains and tests on: sources of training pairs, test sets, what is at hand."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reblur.datasets.images import to_uint8, write_image
+from reblur.datasets.manifests import load_manifest, manifest_hash
+from reblur.datasets.motion import MotionBlur, MotionBlurOptions
+from reblur.datasets.pairs import Pair, PairCrops, open_pairs, open_pairs_of
+from reblur.datasets.photographs import open_photographs
+from reblur.errors import ReblurError
+from reblur.files import write_json
+from reblur.study.panels import Example, read_example
+from reblur.study.params import profile_of, project_root, results_folder, runs_of
+from reblur.study.results import Study, read_study
+
+#: So many images of each test set are kept as restored, for the panels.
+KEPT = 4
+
+#: The name of the test set of synthesised blur, and of its folder under `results/<profile>/data`.
+SYNTHETIC = "synthetic"
+
+
+def note_available(params: dict[str, Any], profile: str) -> dict[str, str]:
+    """Write `available.json` of a profile: each real test set → its manifest's hash, or why not.
+
+    A set is brought from the cache or a mirror folder; only a profile whose `data.real.download` is
+    true asks a public address. A set that cannot be had is noted as such, and never replaced.
+    """
+    from reblur.datasets.fetching import fetch
+
+    real = profile_of(params, profile)["data"]["real"]
+    noted: dict[str, str] = {}
+    for name in real["sets"]:
+        manifest = load_manifest(name)
+        try:
+            fetch(name, download=real.get("download", False))
+            noted[name] = manifest_hash(manifest)
+        except ReblurError as error:
+            noted[name] = f"not available: {error}"
+        print(f"{name}: {noted[name]}")
+    path = project_root() / results_folder(profile) / "available.json"
+    if not path.is_file() or json.loads(path.read_text()) != noted:
+        write_json(path, noted)
+    return noted
+
+
+def training_source(data: dict[str, Any], crop: int) -> MotionBlur | PairCrops:
+    """The source of training pairs that a profile's `data` section describes.
+
+    Args:
+        data: with `photographs` (names of manifests) and `motion`, the blur is synthesised; with
+            `pairs` (one manifest and its split), crops are cut from pairs that exist.
+        crop: side of a training crop in pixels.
+    """
+    if "pairs" in data:
+        return PairCrops(open_pairs_of(data["pairs"], "train"), crop)
+    photographs = open_photographs(
+        data["photographs"], "train", downscale=data["downscale"], min_side=data["min_side"]
+    )
+    return MotionBlur(photographs, MotionBlurOptions.from_dict(data["motion"]), crop)
+
+
+def synthesised_pairs(
+    data: dict[str, Any], split: str, count: int, size: int, seed: int
+) -> Iterator[Pair]:
+    """`count` pairs of side `size`, synthesised from the photographs of `split` (never trained on).
+
+    Pair i is a function of (seed, i) alone.
+    """
+    photographs = open_photographs(
+        data["photographs"], split, downscale=data["downscale"], min_side=data["min_side"]
+    )
+    source = MotionBlur(photographs, MotionBlurOptions.from_dict(data["motion"]), size)
+    for index in range(count):
+        batch = source.batch(seed, [index], "cpu")
+        blurred, sharp = (to_uint8(batch[key][0]) for key in ("blurred", "sharp"))
+        yield Pair(f"{index:03d}", f"{split}-{index:03d}", blurred, sharp)
+
+
+def write_synthetic_test(params: dict[str, Any], profile: str) -> Path:
+    """Synthesise the held-out test pairs and write them as PNG: `data/synthetic/{blur,sharp}`."""
+    data = profile_of(params, profile)["data"]
+    part = data["synthetic"]
+    folder = project_root() / results_folder(profile) / "data" / SYNTHETIC
+    described = {**data, "photographs": part["photographs"]}
+    for pair in synthesised_pairs(described, "test", part["pairs"], part["size"], part["seed"]):
+        write_image(folder / "blur" / f"{pair.name}.png", pair.blurred)
+        write_image(folder / "sharp" / f"{pair.name}.png", pair.sharp)
+    return folder
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Test pairs, cut to a centre crop where the profile says so."""
+
+    name: str
+    pairs: Sequence[Pair]
+    indices: tuple[int, ...]
+    size: int | None
+
+    __test__ = False  # the name is the field's; it is no case for pytest
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, position: int) -> Pair:
+        pair = self.pairs[self.indices[position]]
+        if self.size is None:
+            return pair
+        return replace(
+            pair,
+            blurred=centre_crop(pair.blurred, self.size),
+            sharp=centre_crop(pair.sharp, self.size),
+        )
+
+    def __iter__(self) -> Iterator[Pair]:
+        return (self[i] for i in range(len(self)))
+
+
+def centre_crop(image: np.ndarray, size: int) -> np.ndarray:
+    """The central size × size pixels of (H, W, 3); the whole of a side that is shorter."""
+    height, width = image.shape[:2]
+    top, left = max(0, (height - size) // 2), max(0, (width - size) // 2)
+    return np.ascontiguousarray(image[top : top + size, left : left + size])
+
+
+def spread(count: int, wanted: int | None) -> tuple[int, ...]:
+    """`wanted` of `count` indices, evenly spread, first and last included; all when None."""
+    if wanted is None or wanted >= count:
+        return tuple(range(count))
+    return tuple(round(i * (count - 1) / max(1, wanted - 1)) for i in range(wanted))
+
+
+def test_sets(params: dict[str, Any], profile: str) -> dict[str, TestSet]:
+    """Every test set of the profile that is here; which are not stands in `available.json`.
+
+    Raises:
+        ReblurError: the data stage has not run yet.
+    """
+    data = profile_of(params, profile)["data"]
+    folder = project_root() / results_folder(profile)
+    found: dict[str, TestSet] = {}
+    if data.get("synthetic"):
+        pairs = open_pairs("folders", folder / "data" / SYNTHETIC)
+        found[SYNTHETIC] = TestSet(SYNTHETIC, pairs, tuple(range(len(pairs))), None)
+    for name in available(profile):
+        pairs = open_pairs_of(name, "test")
+        chosen = spread(len(pairs), data["real"].get("pairs"))
+        found[name] = TestSet(name, pairs, chosen, data["real"].get("size"))
+    return found
+
+
+def available(profile: str) -> list[str]:
+    """The real test sets that `available.json` notes as here."""
+    path = project_root() / results_folder(profile) / "available.json"
+    if not path.is_file():
+        raise ReblurError(f"{path}: is missing; make it with 'reblur fetch {profile}'.")
+    noted = json.loads(path.read_text(encoding="utf-8"))
+    return [name for name, note in noted.items() if not note.startswith("not available")]
+
+
+def data_hashes(data: dict[str, Any]) -> dict[str, str]:
+    """The hash of each manifest that a profile's `data` section trains or tests on."""
+    names = set(data.get("photographs", [])) | set(data["real"]["sets"])
+    names |= set((data.get("synthetic") or {}).get("photographs", []))
+    if "pairs" in data:
+        names.add(data["pairs"])
+    return {name: manifest_hash(load_manifest(name)) for name in sorted(names)}
+
+
+def asked_sets(params: dict[str, Any], profile: str) -> list[str]:
+    """Every test set that the profile asks for, here or not; the synthesised one first."""
+    data = profile_of(params, profile)["data"]
+    return ([SYNTHETIC] if data.get("synthetic") else []) + list(data["real"]["sets"])
+
+
+def open_study(params: dict[str, Any], profile: str) -> Study:
+    """The results of a profile, with its missing runs and test sets named as such."""
+    return read_study(
+        project_root() / results_folder(profile),
+        [(run.variant, run.seed) for run in runs_of(params, profile)],
+        datasets=asked_sets(params, profile),
+        evidence=bool(profile_of(params, profile).get("evidence", False)),
+    )
+
+
+def examples(params: dict[str, Any], profile: str, study: Study) -> list[Example]:
+    """The test images of the panels: the first of the kept ones of each set, then the second, …"""
+    sets = test_sets(params, profile)
+    variants = params["scale_recurrent"]["panel"]
+    found = []
+    for position in range(KEPT):
+        for name, pairs in sets.items():
+            if position < len(pairs):
+                pair = pairs[position]
+                found.append(
+                    read_example(study, name, pair.name, pair.blurred, pair.sharp, variants)
+                )
+    return found

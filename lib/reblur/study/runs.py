@@ -1,0 +1,162 @@
+"""From params.yaml to a trained network: what a run is made of, and what it leaves behind."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import nn
+
+from reblur.errors import ReblurError
+from reblur.evaluation.scoring import METRICS, restorer_of
+from reblur.files import atomic_path, sha256_of_file, sha256_of_value, write_json
+from reblur.losses import multi_scale_objective
+from reblur.metrics import psnr
+from reblur.networks import build_network
+from reblur.networks.complexity import count_macs, count_parameters
+from reblur.networks.weights import load_network, save_network
+from reblur.study.data import SYNTHETIC, data_hashes, synthesised_pairs, training_source
+from reblur.study.params import Run, profile_of, project_root, refuse_unknown
+from reblur.training import TrainingOptions, TrainingResult, train
+
+#: Multiply-adds are counted at this size, so that they compare across profiles.
+MACS_AT = (720, 1280)
+
+
+def configuration(params: dict[str, Any], run: Run) -> dict[str, Any]:
+    """Everything that the bytes of a trained network hang on, as one plain dict.
+
+    The keys: `network` (name, options), `training` (TrainingOptions), `data`, `crop`, `seed`,
+    `machine` and `data_hashes`. Two runs with equal configurations give equal networks.
+
+    Raises:
+        ReblurError: an unknown profile or variant.
+    """
+    profile = profile_of(params, run.profile)
+    chapter, part = params["scale_recurrent"], profile["scale_recurrent"]
+    refuse_unknown([run.variant], chapter["variants"], "variant")
+    options = dict(chapter["variants"][run.variant])
+    name = options.pop("network")
+    training = {**part["training"], "steps": part["steps"][run.variant]}
+    data = {k: v for k, v in profile["data"].items() if k not in ("synthetic", "real")}
+    hashes = data_hashes(profile["data"])
+    return {
+        "variant": run.variant,
+        "network": {"name": name, "options": {**part["networks"], **options}},
+        "training": training,
+        "data": data,
+        "crop": part["crop"],
+        "seed": run.seed,
+        "machine": profile["machine"],
+        "data_hashes": {k: hashes[k] for k in data.get("photographs", [data.get("pairs")])},
+    }
+
+
+def build_for(config: dict[str, Any]) -> nn.Module:
+    """The untrained network of a configuration; its initial weights are a function of the seed."""
+    network = config["network"]
+    return build_network(network["name"], seed=config["seed"], **network["options"])
+
+
+def scratch_folder(config: dict[str, Any]) -> Path:
+    """Where a run keeps its resumable state: one folder a configuration, never two in one."""
+    return project_root() / "scratch" / sha256_of_value(config)[:16]
+
+
+def validation_pairs(config: dict[str, Any]) -> list:
+    """The held-out pairs on which PSNR is followed while training; none where none are named."""
+    part = config["data"].get("validation")
+    if not part:
+        return []
+    return list(
+        synthesised_pairs(config["data"], "validation", part["pairs"], part["size"], part["seed"])
+    )
+
+
+def mean_psnr(network: nn.Module, pairs: list, device: str) -> float:
+    """Mean PSNR in dB of the network's restorations of `pairs`, as the tables count it."""
+    restore = restorer_of(network, device=device, channels_last=True)
+    return float(np.mean([psnr(pair.sharp, restore(pair.blurred)) for pair in pairs]))
+
+
+def train_run(config: dict[str, Any], device: str, **watching: Any) -> TrainingResult:
+    """Train (or go on training) the run of `config`; the exact state stands in its scratch folder.
+
+    Args:
+        config: see `configuration`.
+        device: "cpu" or "cuda".
+        watching: passed to `train` (`validate`, `progress`, `watch`); changes no number.
+    """
+    options = TrainingOptions.from_dict(config["training"])
+    source = training_source(config["data"], config["crop"])
+    return train(
+        build_for(config),
+        source,
+        multi_scale_objective,
+        options,
+        seed=config["seed"],
+        folder=scratch_folder(config),
+        device=device,
+        **watching,
+    )
+
+
+def save_run(folder: Path, config: dict[str, Any], result: TrainingResult, stamp: dict) -> None:
+    """Write `weights.safetensors`, `log.csv`, `validation.csv` and `run.json` of a finished run."""
+    network = result.network
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / "weights.safetensors"
+    save_network(network, weights, variant=config["variant"], seed=config["seed"])
+    for log in (result.log, result.validation):
+        if log.is_file():
+            with atomic_path(folder / log.name) as copy:
+                copy.write_bytes(log.read_bytes())
+    write_json(
+        folder / "run.json",
+        {
+            "variant": config["variant"],
+            "seed": config["seed"],
+            "configuration": config,
+            "configuration_sha256": sha256_of_value(config),
+            "parameters": count_parameters(network),
+            "macs": count_macs(network, *MACS_AT),
+            "macs_at": list(MACS_AT),
+            "steps": result.steps,
+            "seconds": result.seconds,
+            "weights_sha256": sha256_of_file(weights),
+            "provenance": stamp,
+        },
+    )
+
+
+def load_run(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The trained network of a finished run, and its `run.json`."""
+    network, _ = load_network(folder / "weights.safetensors")
+    return network, json.loads((folder / "run.json").read_text(encoding="utf-8"))
+
+
+def write_summary(run_folder: Path, root: Path) -> pd.DataFrame:
+    """Write a run's `metrics.json` from its scores: means and gains by test set.
+
+    `psnr_gain` at its top is the gain in dB on held-out synthetic blur: what `reblur deblur`
+    chooses weights by. A metric that is not available is left out.
+
+    Returns:
+        The same as a table, a row each test set.
+    """
+    text = {"image": str, "scene": str}
+    scores = pd.read_csv(run_folder / "scores.csv", dtype=text)
+    nothing = pd.read_csv(root / "blurred" / "scores.csv", dtype=text)
+    means = scores.groupby("dataset", sort=False)[list(METRICS)].mean()
+    blurred = nothing.groupby("dataset", sort=False)[list(METRICS)].mean()
+    if list(means.index) != list(blurred.index):
+        raise ReblurError(f"{run_folder}: was scored on other test sets; evaluate the run again.")
+    means["psnr_gain"] = means["psnr"] - blurred["psnr"]
+    summary: dict[str, Any] = {
+        name: {key: round(float(value), 4) for key, value in row.items() if not np.isnan(value)}
+        for name, row in means.iterrows()
+    }
+    first = SYNTHETIC if SYNTHETIC in summary else next(iter(summary))
+    write_json(run_folder / "metrics.json", {"psnr_gain": summary[first]["psnr_gain"], **summary})
+    return means
