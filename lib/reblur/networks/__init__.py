@@ -1,0 +1,89 @@
+"""Deblurring networks: the scale-recurrent family and its peers, built by name.
+
+`network(x)` takes RGB images (B, 3, H, W) in [0, 1] of any size and returns a list of estimates
+from coarse to fine; `network(x, finest=True)` returns the last one alone.
+"""
+
+import inspect
+from typing import Any
+
+import torch
+from torch import nn
+
+from reblur.errors import ReblurError
+from reblur.networks.deepdeblur import DeepDeblur
+from reblur.networks.defocus import DefocusDeblur
+from reblur.networks.nafnet import NAFNet
+from reblur.networks.scale_recurrent import VARIANTS, ScaleRecurrent
+
+__all__ = ["build_network", "network_names", "network_options"]
+
+# name -> (class, the options in which it differs from the class's defaults)
+NETWORKS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
+    **{name: (ScaleRecurrent, delta) for name, delta in VARIANTS.items()},
+    "deepdeblur": (DeepDeblur, {}),
+    "nafnet": (NAFNet, {}),
+    "defocus_unet": (DefocusDeblur, {}),
+    "defocus_unet_noprior": (DefocusDeblur, {"prior": False}),
+    "defocus_sr_edrb3": (DefocusDeblur, {"backbone": "sr_edrb3", "width": 32}),
+}
+
+
+def network_names() -> list[str]:
+    """The names that `build_network` knows."""
+    return list(NETWORKS)
+
+
+def network_options(name: str) -> dict[str, Any]:
+    """Every option of the network with its default, as plain JSON values.
+
+    Raises:
+        ReblurError: there is no network of that name.
+    """
+    if name not in NETWORKS:
+        raise ReblurError(
+            f"there is no network '{name}'; choose from {', '.join(network_names())}."
+        )
+    network_class, delta = NETWORKS[name]
+    parameters = inspect.signature(network_class).parameters
+    options = {key: parameter.default for key, parameter in parameters.items()} | delta
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in options.items()}
+
+
+def build_network(name: str, *, seed: int = 0, **options: Any) -> nn.Module:
+    """Build a network with its initial weights, a function of (name, seed, options) alone.
+
+    The global random state is neither used nor changed.
+
+    Args:
+        name: one of `network_names()`.
+        seed: of the initial weights.
+        options: what differs from `network_options(name)`, such as `width=8`.
+
+    Returns:
+        The network in float32, with the attribute `config`: {"name", "options", "seed"}, the
+        options being complete, so that later changes of a default do not change its meaning.
+
+    Raises:
+        ReblurError: unknown name, unknown option, or an option's value that is not possible.
+    """
+    complete = network_options(name)
+    for key, value in options.items():
+        if key not in complete:
+            raise ReblurError(
+                f"network '{name}' has no option '{key}'; choose from {', '.join(complete)}."
+            )
+        if isinstance(value, tuple):
+            value = list(value)
+        if type(value) is not type(complete[key]):
+            raise ReblurError(
+                f"network '{name}': option '{key}' must be like {complete[key]!r}, not {value!r}."
+            )
+        if isinstance(value, list) and any(type(item) is not int for item in value):
+            raise ReblurError(f"network '{name}': option '{key}' must be a list of integers.")
+        complete[key] = value
+    with torch.random.fork_rng(devices=[]):  # the layers' own initialisation, overwritten below
+        network = NETWORKS[name][0](**complete)
+    network.initialise(seed)
+    network.config = {"name": name, "options": complete, "seed": seed}
+    return network
