@@ -174,6 +174,12 @@ def data_hashes(data: dict[str, Any]) -> dict[str, str]:
     return {name: manifest_hash(load_manifest(name)) for name in sorted(names)}
 
 
+def write_data_hashes(params: dict[str, Any], profile: str) -> None:
+    """Write `data_hashes.json`: what the training stages depend on, instead of every manifest."""
+    path = project_root() / results_folder(profile) / "data_hashes.json"
+    write_json(path, data_hashes(profile_of(params, profile)["data"]))
+
+
 def asked_sets(params: dict[str, Any], profile: str) -> list[str]:
     """Every test set that the profile asks for, here or not; the synthesised one first."""
     data = profile_of(params, profile)["data"]

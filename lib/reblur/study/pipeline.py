@@ -83,7 +83,8 @@ def run_profile(root: Path, profile: str, jobs: int) -> int:
     Returns:
         The number of stages that failed.
     """
-    profile_of(read_params(root / "params.yaml"), profile)
+    params = read_params(root / "params.yaml")
+    profile_of(params, profile)
     gather_locks(root)
     try:
         if dvc(root, "repro", f"{profile}_data").returncode != 0:
@@ -102,8 +103,12 @@ def run_profile(root: Path, profile: str, jobs: int) -> int:
                     return stages[position:]
             return []
 
+        # The longest first, so that none is left running alone at the end.
+        steps = profile_of(params, profile)["scale_recurrent"]["steps"]
+        longest = sorted(runs, key=lambda run: -steps[run.rsplit("-", 1)[0]])
         with ThreadPoolExecutor(max(1, jobs)) as pool:
-            failed = [name for left in pool.map(bring_up_to_date, runs.values()) for name in left]
+            ended = pool.map(bring_up_to_date, [runs[run] for run in longest])
+            failed = [name for left in ended for name in left]
         for stage in (f"{profile}_compare", f"{profile}_report"):
             if dvc(root, "repro", "--single-item", stage).returncode != 0:
                 return len(failed) + 1
