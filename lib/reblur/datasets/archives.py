@@ -1,12 +1,12 @@
 """Files out of zip and tar archives, into one folder and nowhere else."""
 
+import io
 import stat
 import tarfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO
 
 from reblur.datasets.manifest_schema import File
 from reblur.errors import ReblurError
@@ -48,7 +48,7 @@ def extract_files(archive: Path, files: Sequence[File], folder: Path) -> None:
 
 
 @contextmanager
-def _opened(archive: Path) -> Iterator[tuple[set[str], object]]:
+def _opened(archive: Path) -> Iterator[tuple[set[str], Callable[[str], io.BufferedIOBase]]]:
     """The names of an archive's members and a function that opens one; links are refused."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:
@@ -64,7 +64,7 @@ def _opened(archive: Path) -> Iterator[tuple[set[str], object]]:
             if not (member.isfile() or member.isdir()):
                 raise _link(archive, member.name)
 
-        def read(name: str) -> IO[bytes]:
+        def read(name: str) -> io.BufferedIOBase:
             stream = tarred.extractfile(found[name])
             if stream is None:
                 raise ReblurError(f"{archive}: {name} is a folder; correct the manifest.")

@@ -87,17 +87,17 @@ def _continue(address: str, part: Path, size: int, advance: Callable[[int], obje
         resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(
             f"bytes {have}-"
         )
-        if not resumed and have:  # the server began anew, or has no such range
-            part.unlink()
-            advance(-have)
-            have = 0
-            if answer.status_code in (206, 416):
-                return
-        if answer.status_code not in (200, 206):
+        if answer.status_code not in (200, 206) and not (have and answer.status_code == 416):
             raise ReblurError(
                 f"{address}: answers with status {answer.status_code}; check the manifest's "
                 "address, or bring the file by REBLUR_MIRROR."
             )
+        if not resumed and have:  # the server began anew, or has no such range
+            part.unlink()
+            advance(-have)
+            have = 0
+            if answer.status_code != 200:
+                return
         with part.open("ab") as stream:
             for chunk in answer.iter_content(CHUNK):
                 stream.write(chunk)

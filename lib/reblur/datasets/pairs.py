@@ -32,8 +32,8 @@ class Pair:
     sharp: UInt8[np.ndarray, "h w 3"]
 
 
-class PairFolder(Sequence[Pair]):
-    """A list of pairs, each read from its files when it is asked for.
+class PairFolder(Sequence):
+    """A sequence of `Pair`s, each read from its files when it is asked for.
 
     Attributes:
         files: where each pair stands.
@@ -168,7 +168,7 @@ class PairCrops:
         augment: turn each crop by one of the square's eight symmetries (the papers do not).
     """
 
-    def __init__(self, pairs: Sequence[Pair], crop: int, augment: bool = False) -> None:
+    def __init__(self, pairs: PairFolder | list[Pair], crop: int, augment: bool = False) -> None:
         if crop < 1 or not len(pairs):
             raise ReblurError(
                 f"crops of {crop} pixels of {len(pairs)} pairs: give 1 of each or more."
