@@ -294,7 +294,7 @@ def _variant_row(
     gain = study.difference(variant, BLURRED, dataset, "psnr")
     row |= interval_values("gain", gain)
     row |= {"seconds_per_image": study.seconds_per_image(variant, dataset)}
-    row |= {"steps": study.steps(variant), "seeds": f"{len(scored)} of {len(asked)}"}
+    row |= {"steps": study.fact(variant, "steps"), "seeds": f"{len(scored)} of {len(asked)}"}
     row |= {"status": "done" if scored else MISSING, "note": gain.note}
     if paper:
         known = ABLATION.get(variant)

@@ -135,7 +135,7 @@ def forest(
     caption = "Mean gain and 95 % interval over seeds and images; right of 0 is better."
     if any(name in highlight for name in shown):
         caption += f" Orange: {', '.join(labels.get(name, name) for name in highlight)}."
-    return _drawing(study, stem, title, caption, "Forest plot: " + "; ".join(words) + ".", figure)
+    return finished(study, stem, title, caption, "Forest plot: " + "; ".join(words) + ".", figure)
 
 
 @house_style()
@@ -184,7 +184,7 @@ def curve(
     time_axes.set_title("seconds an image", loc="left")
     time_axes.margins(y=0.15)
     caption = "Mean gain with its 95 % interval over seeds and images, and the median time."
-    return _drawing(study, stem, title, caption, f"{heading}: " + "; ".join(words) + ".", figure)
+    return finished(study, stem, title, caption, f"{heading}: " + "; ".join(words) + ".", figure)
 
 
 @house_style()
@@ -225,7 +225,7 @@ def training_curves(
         for label, _, _, psnr in ends
     )
     caption = "A line a seed. Time as measured on the machine of each run."
-    return _drawing(study, stem, title, caption, f"Validation PSNR over time: {words}.", figure)
+    return finished(study, stem, title, caption, f"Validation PSNR over time: {words}.", figure)
 
 
 @house_style()
@@ -265,7 +265,7 @@ def differences(
     axes.set_xlabel(f"PSNR difference from {against} (dB), {dataset}; right is better")
     caption = "Dots: images, means over seeds. Diamond and bar: mean and 95 % interval."
     alt = f"PSNR differences from {against}: " + "; ".join(words) + "."
-    return _drawing(study, stem, title, caption, alt, figure)
+    return finished(study, stem, title, caption, alt, figure)
 
 
 @house_style()
@@ -302,7 +302,7 @@ def losses(study: Study, *, stem: str, title: str, labels: Mapping[str, str]) ->
         "Pale: each logged step of each seed; blue: running mean. The loss is a sum over scales, "
         "so its height compares only between variants with as many scales."
     )
-    return _drawing(study, stem, title, caption, "Losses: " + "; ".join(words) + ".", figure)
+    return finished(study, stem, title, caption, "Losses: " + "; ".join(words) + ".", figure)
 
 
 def _running_mean(values: pd.Series) -> pd.Series:
@@ -331,7 +331,7 @@ def _decibels(value: float) -> str:
     return f"{value:+.2f} dB" if np.isfinite(value) else MISSING
 
 
-def _drawing(
+def finished(
     study: Study, stem: str, title: str, caption: str, alt: str, figure: Figure
 ) -> Drawing:
     """A finished drawing; a profile without evidence says so in the picture itself."""

@@ -15,15 +15,15 @@ from PIL import Image
 
 from reblur.datasets.images import read_image
 from reblur.files import atomic_path
-from reblur.study.figures import AMBER, GREY, WIDTH, Drawing, house_style
+from reblur.study.figures import AMBER, GREY, WIDTH, Drawing, finished, house_style
 from reblur.study.provenance import write_provenance
 from reblur.study.results import BLURRED, Study, run_folder
 from reblur.study.tables import MISSING
 
 SLIDER = "slider"
 _SIDES = (1280, 1080, 900, 760, 640, 520)  # long sides that are tried until the images fit
-_QUALITY = 88
-_BYTES = 2_600_000  # of all images of a slider: the page stays below 5 MB with its figures
+_QUALITY = 86
+_BYTES = 1_900_000  # of all images of a slider, so that the page stays below 5 MB
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def panel(
     ratio = 1.5
     cell = WIDTH / (columns + ratio)
     rows = max(1, len(examples))
-    figure = Figure(figsize=(WIDTH, (cell + 0.42) * rows + 0.25), layout="constrained")
+    figure = Figure(figsize=(WIDTH, (cell + 0.42) * rows + 0.45), layout="constrained")
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0.0, hspace=0.02)
     grid = figure.subplots(
@@ -148,6 +148,8 @@ def panel(
         axes.grid(visible=False)
         for spine in axes.spines.values():
             spine.set_visible(False)
+    if not examples:
+        grid[0, 0].text(0.5, 0.5, MISSING, ha="center", color=GREY, style="italic")
     caption = (
         "The square is where the blur took most detail (the greatest loss of gradient energy from "
         "the sharp to the blurred image), chosen without regard to any result. Networks: first "
@@ -158,8 +160,8 @@ def panel(
         + ", ".join(f"{labels.get(k, k)} {v:.2f} dB" for k, v in e.psnr.items())
         for e in examples
     )
-    caption = " ".join(filter(None, [study.warning, caption]))
-    return Drawing(stem, title, caption, f"Crops of restored images. {shown}.", figure)
+    alt = f"Crops of restored images. {shown}."
+    return finished(study, stem, title, caption, alt, figure)
 
 
 def crop_side(image: np.ndarray) -> int:
@@ -229,5 +231,5 @@ def _jpeg(image: np.ndarray, side: int) -> bytes:
     picture = Image.fromarray(image)
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=_QUALITY, subsampling=0)
+    picture.save(stream, "JPEG", quality=_QUALITY)
     return stream.getvalue()

@@ -60,8 +60,10 @@ def dvc(root: Path, *arguments: str, capture: bool = False) -> subprocess.Comple
     return subprocess.run(command, cwd=root, text=True, capture_output=capture, check=False)
 
 
-def changed_stages(root: Path, profile: str) -> list[str]:
-    """The stages of `profile` that DVC would run, in the order of dvc.yaml.
+def changed_runs(root: Path, profile: str) -> dict[str, list[str]]:
+    """The runs of `profile` in which DVC has something to do: run → its stages, in their order.
+
+    A run's later stages are listed with its first: they change when that has run.
 
     Raises:
         ReblurError: DVC cannot read the pipeline; its own words are passed on.
@@ -69,9 +71,15 @@ def changed_stages(root: Path, profile: str) -> list[str]:
     done = dvc(root, "status", "--json", f"{profile}_report", "--with-deps", capture=True)
     if done.returncode != 0:
         raise ReblurError(f"dvc status failed: {done.stderr.strip().splitlines()[-1]}")
-    changed = json.loads(done.stdout)
-    order = dvc(root, "stage", "list", "--name-only", capture=True).stdout.split()
-    return [name for name in order if name in changed]
+    changed = {name.split("@", 1)[1] for name in json.loads(done.stdout) if "@" in name}
+    stages = dvc(root, "stage", "list", "--name-only", capture=True).stdout.split()
+    mine = [name for name in stages if name.startswith(f"{profile}_") and "@" in name]
+    runs: dict[str, list[str]] = {}
+    for name in mine:
+        run = name.split("@", 1)[1]
+        if run in changed:
+            runs.setdefault(run, []).append(name)
+    return runs
 
 
 def run_profile(root: Path, profile: str, jobs: int) -> int:
@@ -89,11 +97,7 @@ def run_profile(root: Path, profile: str, jobs: int) -> int:
     try:
         if dvc(root, "repro", f"{profile}_data").returncode != 0:
             return 1
-        changed = changed_stages(root, profile)
-        runs: dict[str, list[str]] = {}
-        for name in changed:
-            if "@" in name:
-                runs.setdefault(name.split("@", 1)[1], []).append(name)
+        runs = changed_runs(root, profile)
 
         def bring_up_to_date(stages: list[str]) -> list[str]:
             """Train, then evaluate; what stands after a failure is not tried."""

@@ -235,7 +235,6 @@ def _runs(root: Path, runs: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
             row |= {key: facts[key] for key in RUN_KEYS}
             row |= {
                 "status": "done" if (folder / "scores.csv").exists() else "not evaluated",
-                "steps": facts.get("steps"),
                 "commit": code.get("commit", "unknown")[:10],
                 "dirty": bool(code.get("dirty")),
                 "device": made.get("machine", {}).get("device", "unknown"),

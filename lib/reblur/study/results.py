@@ -9,7 +9,7 @@ Runs that were asked for and are not there stay visible: they are listed as miss
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +28,7 @@ METRICS = ("psnr", "ssim", "ssim_matlab", "lpips")
 SCORE_COLUMNS = ("dataset", "image", "scene", *METRICS)
 BLURRED = "blurred"  # 'do nothing', in the place of a variant's name
 NO_EVIDENCE = re.compile(r"^Profile \S+: shows that it runs; its numbers are no evidence\. ?")
-RUN_KEYS = ("variant", "seed", "parameters", "macs", "seconds", "weights_sha256")
+RUN_KEYS = ("variant", "seed", "parameters", "macs", "steps", "seconds", "weights_sha256")
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,9 @@ class Study:
     facts: dict[tuple[str, int], dict[str, Any]]
     inputs: tuple[Path, ...]
     evidence: bool
+    _matrices: dict[tuple[str, str, str], np.ndarray] = field(
+        default_factory=dict, repr=False, compare=False
+    )  # what `matrix` has worked out already
 
     @property
     def warning(self) -> str:
@@ -89,16 +92,20 @@ class Study:
         Raises:
             ReblurError: the seeds of a variant were scored on different images.
         """
-        rows = self._rows(variant, dataset)
-        if rows.empty:
-            return np.zeros((0, 0))
-        table = rows.pivot(index="seed", columns="image", values=metric)
-        if len(rows) != table.size or list(table.columns) != self.images(dataset):
-            raise ReblurError(
-                f"{self.root.name}: not every run was scored on the same images of {dataset} "
-                f"(see {variant}); evaluate the runs again."
-            )
-        return table.sort_index().to_numpy(dtype=np.float64)
+        key = (variant, dataset, metric)
+        if key not in self._matrices:
+            rows = self._rows(variant, dataset)
+            tables = rows.pivot(index="seed", columns="image", values=list(METRICS)).sort_index()
+            seeds, images = len(tables), self.images(dataset)
+            if len(rows) and (len(rows) != seeds * len(images) or set(rows["image"]) != {*images}):
+                raise ReblurError(
+                    f"{self.root.name}: not every run was scored on the same images of {dataset} "
+                    f"(see {variant}); evaluate the runs again."
+                )
+            for name in METRICS:
+                scores = tables[name].to_numpy(dtype=np.float64) if seeds else np.zeros((0, 0))
+                self._matrices[(variant, dataset, name)] = scores
+        return self._matrices[key]
 
     def interval(self, variant: str, dataset: str, metric: str) -> Interval:
         """Mean score of a variant with its interval; 'missing' where there is no run."""
@@ -154,12 +161,6 @@ class Study:
     def validation_log(self, variant: str, seed: int) -> pd.DataFrame | None:
         """validation.csv: step, seconds, psnr."""
         return self._optional(variant, seed, "validation.csv")
-
-    def steps(self, variant: str) -> float:
-        """Training steps of a variant: the last step of its logs; NaN where there is none."""
-        logs = [self.training_log(variant, seed) for seed in self.seeds_asked(variant)]
-        last = [float(log["step"].max()) for log in logs if log is not None and len(log)]
-        return max(last, default=float("nan"))
 
     def _rows(self, variant: str, dataset: str) -> pd.DataFrame:
         return self.scores[
@@ -234,6 +235,8 @@ def read_study(
     scores = read_scores(root, runs)
     if datasets is None:
         datasets = list(dict.fromkeys(scores["dataset"]))
+    if not datasets:
+        raise ReblurError(f"{root}: nothing was scored; evaluate a run first ('make study').")
     facts, inputs = {}, [root / BLURRED / "scores.csv"]
     for variant, seed in runs:
         folder = run_folder(root, variant, seed)

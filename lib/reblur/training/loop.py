@@ -17,7 +17,6 @@ from reblur.training.progress import Progress
 from reblur.training.records import Row
 from reblur.training.session import LOG, TIMING, VALIDATION, Objective, Session, Validation
 
-
 # Called with the rows of the log and of the validation so far, and whether they are all.
 Watcher: TypeAlias = Callable[[list[Row], list[Row], bool], None]
 

@@ -5,9 +5,11 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 from reblur.errors import ReblurError
+
+Precision: TypeAlias = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class TrainingOptions:
     clip_norm: float | int | None = 3.0
     clip_parameters: str = r"(^|\.)cell\."
     ema: float | None = None
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     channels_last: bool = True
     compile: bool = False
     log_every: int = 50
@@ -73,9 +75,6 @@ class TrainingOptions:
             _require(self.clip_norm > 0, "clip_norm", self.clip_norm, "positive, or null")
         if self.ema is not None:
             _require(0 < self.ema < 1, "ema", self.ema, "between 0 and 1, or null")
-        _require(
-            self.precision in ("fp32", "bf16"), "precision", self.precision, "'fp32' or 'bf16'"
-        )
         _require(
             self.checkpoint_seconds >= 0,
             "checkpoint_seconds",
@@ -132,7 +131,7 @@ _KINDS: dict[Any, tuple[str, tuple[type, ...]]] = {
     float | int | None: ("a number or null", (float, int, type(None))),
     bool: ("true or false", (bool,)),
     str: ("a text", (str,)),
-    Literal["fp32", "bf16"]: ("'fp32' or 'bf16'", (str,)),
+    Precision: ("'fp32' or 'bf16'", (str,)),
 }
 
 
@@ -147,6 +146,10 @@ def _typed(name: str, annotation: Any, value: Any) -> Any:
             raise ReblurError(f"training option betas is {value!r}; it must be two numbers.")
         return tuple(float(beta) for beta in value)
     wanted, kinds = _KINDS[annotation]
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+    if annotation is Precision:
+        right = value in get_args(Precision)
+    else:
+        right = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+    if not right:
         raise ReblurError(f"training option {name} is {value!r}; it must be {wanted}.")
     return float(value) if float in kinds and value is not None else value

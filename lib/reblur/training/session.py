@@ -106,8 +106,7 @@ class Session:
         """One update of the weights; returns the log's row if one was due.
 
         Raises:
-            ReblurError: the loss or the gradient is not finite. No state with such an update is
-                saved: on a CPU the weights stay as they were, on a GPU the last state stays.
+            ReblurError: the loss or the gradient is not finite; the last saved state stays.
         """
         options, optimizer = self.options, self._optimizer
         rate = learning_rate(self.step, options)
@@ -183,8 +182,6 @@ class Session:
         step = float(self._processes.minimum(self._first_fault))
         if math.isinf(step):
             return
-        if self._reads_every_step:
-            self.save()
         kept = (
             "no state had been saved yet"
             if self._saved_step is None
@@ -228,8 +225,7 @@ class Session:
 
     def save(self) -> None:
         """Write the state, on the main process; raises instead if it is not one to keep."""
-        if not self._reads_every_step:
-            self._stop_if_faulty()
+        self._stop_if_faulty()
         if self._processes.is_main:
             facts = {
                 "identity": self._identity(),

@@ -66,7 +66,7 @@ class StateFile:
                 as it was.
         """
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        text = json.dumps(facts, sort_keys=True)
+        text = json.dumps(facts)  # the order of a row's columns is kept
         metadata = {"facts": text, "digest": _digest(text, tensors)}
         with atomic_path(self.current) as temporary:
             with temporary.open("wb") as stream:
@@ -78,8 +78,8 @@ class StateFile:
         self._damaged = False
 
     def remove_leavings(self) -> None:
-        """Remove what killed saves have left half-written."""
-        for path in self.current.parent.glob(f".partial-*{self.current.suffix}"):
+        """Remove what killed writers have left half-written in the folder."""
+        for path in self.current.parent.glob(".partial-*"):
             path.unlink(missing_ok=True)
 
 
