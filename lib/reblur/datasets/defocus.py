@@ -7,19 +7,20 @@ the sharp side may be misaligned under control.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, UInt8
-from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from torch import Tensor
 
 from reblur.datasets import misalignment
 from reblur.datasets.camera import add_noise, decode, encode
-from reblur.datasets.depth import LayeredDepth
+from reblur.datasets.depth import UNKNOWN_REFUSED, LayeredDepth
 from reblur.datasets.depth_scenes import DepthScenes
 from reblur.datasets.images import to_tensor, to_uint8
+from reblur.datasets.photographs import Photographs
 from reblur.datasets.thin_lens import Aperture, Lens, circle_of_confusion, defocus, margin
 from reblur.errors import ReblurError
 from reblur.randomness import numpy_generator, torch_generator
@@ -57,7 +58,7 @@ class DefocusOptions:
         misalignment_kinds: of movement that it mixes (`misalignment.KINDS`).
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = UNKNOWN_REFUSED
 
     focal_length_mm: Range = (35.0, 70.0)
     f_number: Range = (2.0, 11.0)
@@ -111,14 +112,6 @@ class DefocusOptions:
         return max(margin(self.max_coc), misalignment.margin(self.misalignment_px))
 
 
-class Photographs(Protocol):
-    """Where sharp crops come from: each a function of (seed, stream, index), values in [0, 1]."""
-
-    def crops(
-        self, seed: int, stream: str, indices: Sequence[int], size: int
-    ) -> Float[Tensor, "b 3 size size"]: ...
-
-
 class DefocusPairs:
     """A source of training triplets.
 
@@ -170,7 +163,7 @@ class Triplet(NamedTuple):
 
 def synthesise_triplet(
     photograph: UInt8[np.ndarray, "h w 3"],
-    inverse_depth: Float32[np.ndarray, "h w"],
+    inverse_depth: Float32[np.ndarray, "_ _"],
     options: DefocusOptions,
     seed: int,
     index: int,
@@ -221,7 +214,7 @@ def _triplets(
     focused = inner[range(len(draws)), rows, columns].clamp(min=1 / FARTHEST_FOCUS_M)
     lenses = [
         Lens(draw.focal_length_mm, draw.f_number, distance, options.pixel_pitch_um)
-        for draw, distance in zip(draws, (1 / focused.double()).tolist(), strict=True)
+        for draw, distance in zip(draws, (1 / focused).tolist(), strict=True)
     ]
     coc = circle_of_confusion(_without(inverse_depth, border - reach), lenses)
     largest = coc.abs().amax((1, 2), keepdim=True)

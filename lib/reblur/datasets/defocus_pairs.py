@@ -202,9 +202,8 @@ def cuhk_samples(root: Path, split: str) -> list[MapFiles]:
 
 
 def rtf_maps(root: Path, split: str) -> list[MapFiles]:
-    """RTF: `image/0` and `map`."""
-    found = _partners(root / "image" / "0", root / "map")
-    return [MapFiles(photograph.stem, photograph, defocus) for photograph, defocus in found]
+    """RTF: `image/0/image_<n>.png` and `map/map_<n>.png`."""
+    return [MapFiles(*entry) for entry in _by_number(root / "image" / "0", root / "map")]
 
 
 def ded_maps(root: Path, split: str) -> list[MapFiles]:

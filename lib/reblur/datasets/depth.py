@@ -19,6 +19,7 @@ from reblur.randomness import numpy_generator
 InverseDepth = Float32[np.ndarray, "h w"]
 
 LARGEST_MISSING_SHARE = 0.5
+UNKNOWN_REFUSED = {"extra": "forbid"}  # pydantic's: options read from YAML
 
 
 def from_depth(depth: Float[np.ndarray, "h w"], name: str = "depth") -> InverseDepth:
@@ -111,6 +112,8 @@ class LayeredDepth:
         ReblurError: bounds that are not 0 < nearest < farthest, or impossible numbers of objects.
     """
 
+    __pydantic_config__ = UNKNOWN_REFUSED
+
     nearest_m: float | int = 1.0
     farthest_m: float | int = 10.0
     objects: tuple[int, int] = (1, 5)
@@ -141,7 +144,9 @@ class LayeredDepth:
         draws = [self._parameters(numpy_generator(seed, stream, i)) for i in indices]
         most = self.objects[1]
         background = torch.tensor([d[0] for d in draws], device=device)  # (b, 3)
-        objects = torch.tensor([d[1] for d in draws], device=device).reshape(-1, most, PARAMETERS)
+        objects = torch.tensor([d[1] for d in draws], device=device).reshape(
+            len(draws), most, PARAMETERS
+        )
         half = max(height, width) / 2
         y = (torch.arange(height, device=device) + 0.5 - height / 2)[:, None] / half
         x = (torch.arange(width, device=device) + 0.5 - width / 2)[None] / half

@@ -158,5 +158,5 @@ def _smooth(
 
 def _scaled(flow: Float[Tensor, "b 2 h w"], level: float | int) -> Float[Tensor, "b 2 h w"]:
     """The flow made to have `level` as its root mean square; zero stays zero."""
-    square = flow.double().square().sum(1, keepdim=True).mean((2, 3), keepdim=True)
-    return flow * (level / square.clamp(min=1e-20).sqrt()).to(flow)
+    square = flow.square().sum(1, keepdim=True).mean((2, 3), keepdim=True)
+    return flow * (level / square.clamp(min=1e-20).sqrt())

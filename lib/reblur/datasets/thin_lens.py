@@ -9,9 +9,9 @@ It is signed here: negative in front of the plane of focus, positive behind it, 
 Z = ∞. It is affine in the inverse depth 1/Z, which is why every map of depth is one of inverse
 depth (1/m) in this package.
 
-**Layers.** The picture is cut into layers of c at whole multiples j of `step`, each pixel shared
-between its two neighbouring layers by linear weights, and put together from the farthest to the
-nearest; k_j is the aperture's image at the diameter |c_j|, ∗ a convolution:
+**Layers.** The picture is cut into layers of c at the whole numbers j, each pixel shared between
+its two neighbouring layers by linear weights, and put together from the farthest to the nearest;
+k_j is the aperture's image at the diameter |j|, ∗ a convolution:
 
     out ← out · (1 − k_j ∗ α_j) + k_j ∗ (α_j · I_j)                                           (2)
 
@@ -169,7 +169,6 @@ def defocus(
     coc: Float[Tensor, "b h w"],
     apertures: Sequence[Aperture],
     max_coc: float | int,
-    step: float | int = 1.0,
 ) -> Float[Tensor, "b 3 h w"]:
     """Blur pictures by their maps of the circle of confusion, equation (2).
 
@@ -181,26 +180,26 @@ def defocus(
         coc: signed diameters in pixels (1).
         apertures: one per picture.
         max_coc: bound of |coc|.
-        step: distance in pixels of neighbouring layers' diameters.
 
     Raises:
         ReblurError: a map that is not finite, or exceeds `max_coc`.
     """
     height, width = light.shape[-2:]
-    last = math.ceil(max_coc / step - 1e-6)
-    reach = margin(last * step)
+    last = math.ceil(max_coc)
+    reach = margin(last)
     light = _extend(light, reach)
-    position = _extend(coc[:, None], reach) / step  # (b, 1, H, W), in units of layers
+    coc = _extend(coc[:, None], reach)  # (b, 1, H, W)
     shape = [next_fast_len(n, real=True) for n in light.shape[-2:]]
-    used = _used_layers(position, last, max_coc)
-    kernels = torch.stack([_kernels(aperture, last, step, reach, coc) for aperture in apertures])
+    used = _used_layers(coc, last, max_coc)
+    diameters = torch.arange(-last, last + 1, device=coc.device, dtype=coc.dtype)
+    kernels = torch.stack([aperture_kernels(diameters, each, reach) for each in apertures])
     out = light.new_zeros(len(light), 3, height, width)
     for layer in range(last, -last - 1, -1):
         rows = [row for row in range(len(used)) if used[row][layer + last]]
         if not rows:
             continue
         everyone = len(rows) == len(used)
-        at = position if everyone else position[rows]
+        at = coc if everyone else coc[rows]
         colour = light if everyone else light[rows]
         # Opacity given that nothing nearer is in the way: the layer's share of what lies at its
         # depth or beyond.
@@ -245,24 +244,17 @@ def _extend(values: Float[Tensor, "b c h w"], by: int) -> Float[Tensor, "b c h2 
 
 
 def _used_layers(
-    position: Float[Tensor, "b 1 h w"], last: int, max_coc: float | int
+    coc: Float[Tensor, "b 1 h w"], last: int, max_coc: float | int
 ) -> list[list[bool]]:
     """Which of the layers −last..last hold anything, per picture. The one look at the values."""
-    floor = position.nan_to_num().floor()
+    floor = coc.nan_to_num().floor()
     below = (floor + last).clamp(0, 2 * last).long().flatten(1)
-    above = (below + (position > floor).flatten(1)).clamp(max=2 * last)
-    used = torch.zeros(len(position), 2 * last + 1, dtype=torch.bool, device=position.device)
+    above = (below + (coc > floor).flatten(1)).clamp(max=2 * last)
+    used = torch.zeros(len(coc), 2 * last + 1, dtype=torch.bool, device=coc.device)
     used.scatter_(1, below, True).scatter_(1, above, True)
-    if not bool((position.abs() <= last * (1 + 1e-5)).all()):
+    if not bool((coc.abs() <= max_coc * (1 + 1e-5)).all()):
         raise ReblurError(
             f"defocus: the circle of confusion is not a number or exceeds {max_coc} px somewhere; "
             "mend the depth, raise max_coc, or stop the lens down."
         )
     return used.tolist()
-
-
-def _kernels(
-    aperture: Aperture, last: int, step: float | int, radius: int, like: Tensor
-) -> Float[Tensor, "n k k"]:
-    diameters = torch.arange(-last, last + 1, device=like.device, dtype=like.dtype) * float(step)
-    return aperture_kernels(diameters, aperture, radius)

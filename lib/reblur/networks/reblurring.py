@@ -124,41 +124,63 @@ def _unblurred(seeds: Tensor, weights: Tensor, leaky: bool) -> Tensor:
     return a
 
 
-class _RingSums(torch.autograd.Function):
+# Operators of their own, so that torch.compile calls them as they are: it would take minutes over
+# their hundreds of small steps.
+@torch.library.custom_op("reblur::ring_sums", mutates_args=())
+def _ring_sums(padded: Tensor, seeds: Tensor, weights: Tensor, leaky: bool) -> Tensor:
     """Equation (3), on an image that has a margin of REACH pixels on every side."""
+    with torch.autocast(seeds.device.type, enabled=False):
+        a = stencil_masses(seeds, weights, leaky)
+        total = padded.new_zeros(*padded.shape[:2], *seeds.shape[2:])
+        for k, mean in enumerate(_means(padded, a.shape[1])):
+            total.addcmul_(a[:, k : k + 1], mean)
+    return total
 
-    @staticmethod
-    def forward(ctx, padded: Tensor, seeds: Tensor, weights: Tensor, leaky: bool) -> Tensor:
-        ctx.save_for_backward(padded, seeds, weights)
-        ctx.leaky = leaky
-        with torch.autocast(seeds.device.type, enabled=False):
-            a = stencil_masses(seeds, weights, leaky)
-            total = padded.new_zeros(*padded.shape[:2], *seeds.shape[2:])
-            for k, mean in enumerate(_means(padded, a.shape[1])):
-                total.addcmul_(a[:, k : k + 1], mean)
-        return total
 
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        padded, seeds, weights = ctx.saved_tensors
-        with torch.autocast(seeds.device.type, enabled=False):
-            a = _unblurred(seeds, weights, ctx.leaky)
-            to_a = torch.empty_like(a)  # ∂L/∂A(d) = Σ over the colours of ∂L/∂I_R · M_d
-            for k, mean in enumerate(_means(padded, a.shape[1])):
-                torch.sum(mean * gradient, 1, out=to_a[:, k])
-            to_weights, to_seeds = torch.empty_like(weights), []
-            to_weights[:, 0] = to_a[:, 0]
-            for radius, section, s, q in sections(seeds, ctx.leaky):
-                w = weights[:, radius : radius + 1]
-                a.index_add_(1, section.stencils, q * w)
-                part = q * to_a.index_select(1, section.stencils)
-                mean = part.sum(1, keepdim=True)  # ∂L/∂W_r, and what the softmax takes away
-                to_weights[:, radius : radius + 1] = mean
-                to_logits = part.addcmul_(q, mean, value=-1).mul_(w)
-                to_size = torch.matmul(section.interpolation.T, to_logits.flatten(2))  # ∂L/∂|s|
-                to_seeds.append(to_size.view_as(s).mul_(s.sign()))
-            return _to_padded(padded, a, gradient), torch.cat(to_seeds, 1), to_weights, None
+@torch.library.custom_op("reblur::ring_sums_backward", mutates_args=())
+def _ring_sums_backward(
+    gradient: Tensor, padded: Tensor, seeds: Tensor, weights: Tensor, leaky: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """∂L/∂padded, ∂L/∂seeds, ∂L/∂W of `_ring_sums`, from ∂L/∂I_R."""
+    with torch.autocast(seeds.device.type, enabled=False):
+        a = _unblurred(seeds, weights, leaky)
+        to_a = torch.empty_like(a)  # ∂L/∂A(d) = Σ over the colours of ∂L/∂I_R · M_d
+        for k, mean in enumerate(_means(padded, a.shape[1])):
+            torch.sum(mean * gradient, 1, out=to_a[:, k])
+        to_weights, to_seeds = torch.empty_like(weights), []
+        to_weights[:, 0] = to_a[:, 0]
+        for radius, section, s, q in sections(seeds, leaky):
+            w = weights[:, radius : radius + 1]
+            a.index_add_(1, section.stencils, q * w)
+            part = q * to_a.index_select(1, section.stencils)
+            mean = part.sum(1, keepdim=True)  # ∂L/∂W_r, and what the softmax takes away
+            to_weights[:, radius : radius + 1] = mean
+            to_logits = part.addcmul_(q, mean, value=-1).mul_(w)
+            to_size = torch.matmul(section.interpolation.T, to_logits.flatten(2))  # ∂L/∂|s|
+            to_seeds.append(to_size.view_as(s).mul_(s.sign()))
+        return _to_padded(padded, a, gradient), torch.cat(to_seeds, 1), to_weights
+
+
+@_ring_sums.register_fake
+def _(padded, seeds, weights, leaky):
+    return padded.new_empty(*padded.shape[:2], *seeds.shape[2:])
+
+
+@_ring_sums_backward.register_fake
+def _(gradient, padded, seeds, weights, leaky):
+    return torch.empty_like(padded), torch.empty_like(seeds), torch.empty_like(weights)
+
+
+def _remember(ctx, inputs, output) -> None:
+    *tensors, ctx.leaky = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _differentiate(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    return (*_ring_sums_backward(gradient, *ctx.saved_tensors, ctx.leaky), None)
+
+
+_ring_sums.register_autograd(_differentiate, setup_context=_remember)
 
 
 def _means(padded: Tensor, count: int) -> Iterator[Tensor]:
@@ -214,7 +236,7 @@ def reblur(
     """
     image, seeds, weights = (_precise(x).contiguous() for x in (image, seeds, weights))
     padded = F.pad(image, (REACH,) * 4, mode="replicate")
-    return _RingSums.apply(padded, seeds, weights, leaky)
+    return _ring_sums(padded, seeds, weights, leaky)
 
 
 def _precise(x: Tensor) -> Tensor:
