@@ -7,7 +7,7 @@ middle sub-frame, free of noise, is the sharp one.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,7 +26,8 @@ TILE = 512  # pixels; whole photographs are made tile by tile, in bounded memory
 Pictures = tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 3 h w"]]
 
 
-class Photographs(Protocol):
+@runtime_checkable
+class CropSource(Protocol):
     """Where sharp crops come from: each a function of (seed, stream, index), values in [0, 1]."""
 
     def crops(
@@ -40,7 +41,7 @@ class MotionBlur:
     Crops are taken with a margin, so that what moves into view at a border is real.
     """
 
-    def __init__(self, photographs: Photographs, options: MotionBlurOptions, crop: int) -> None:
+    def __init__(self, photographs: CropSource, options: MotionBlurOptions, crop: int) -> None:
         if crop < 1:
             raise ReblurError(f"motion blur: crop must be at least 1 pixel, not {crop}.")
         self.photographs, self.options, self.crop = photographs, options, crop

@@ -17,10 +17,12 @@ band-limited tremor (the physiological tremor of a hand lies at 8-12 Hz) and, no
 (the shutter being pressed).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from jaxtyping import Float
+
+from reblur.errors import ReblurError
 
 COORDINATES = 6  # pitch, yaw, roll; translation in x, y, z
 FEATURES = 4  # random Fourier features of one coordinate's drift
@@ -55,13 +57,25 @@ class HandMotion:
     translation: float | int = 0.3
     depth: float | int = 0.5
 
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            if (
+                not 0
+                <= np.min(getattr(self, each.name))
+                <= np.max(getattr(self, each.name))
+                < np.inf
+            ):
+                raise ReblurError(f"hand motion: {each.name} must be 0 or more; change it.")
+        if self.jolt_duration == 0:
+            raise ReblurError("hand motion: jolt_duration must be above 0 seconds; change it.")
+
 
 @dataclass(frozen=True)
 class Trajectories:
     """Camera motions of a batch, functions of the time from the middle of the exposure.
 
     Attributes:
-        uniform, normal: the draws, U(0, 1) and N(0, 1), that make them.
+        uniform, normal: U(0, 1) and N(0, 1), `UNIFORM_DRAWS` and `NORMAL_DRAWS` a sample.
         exposure: seconds.
         focal_length: pixels.
         hand: relative sizes and frequencies.
@@ -69,8 +83,8 @@ class Trajectories:
         speed: pixels a second, at the fastest of the points given to `scaled`.
     """
 
-    uniform: Float[np.ndarray, "b {UNIFORM_DRAWS}"]
-    normal: Float[np.ndarray, "b {NORMAL_DRAWS}"]
+    uniform: Float[np.ndarray, "b uniform"]
+    normal: Float[np.ndarray, "b normal"]
     exposure: Float[np.ndarray, " b"]
     focal_length: Float[np.ndarray, " b"]
     hand: HandMotion

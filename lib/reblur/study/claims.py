@@ -5,8 +5,9 @@ is the 95 % interval of the per-image PSNR difference of each pair.
 
 - 'greater': holds if every interval lies above 0; does not hold if one lies below 0.
 - 'within': holds if every interval lies inside ±margin; does not hold if one lies outside of it.
-- Anything else cannot be told; nor can a claim about variants from trainings with one seed each,
-  for such an interval leaves out how much another seed would have changed.
+- Anything else cannot be told. Nor can a claim about variants from one seed each, for such an
+  interval leaves out how much another seed would have changed, nor from trainings of different
+  length.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ import pandas as pd
 
 from reblur.study.comparisons import register
 from reblur.study.results import BLURRED, Study
-from reblur.study.statistics import ONE_SEED, Interval
+from reblur.study.statistics import ONE_SEED, Interval, missing_interval
 from reblur.study.tables import Column, Table
 
 Verdict = Literal["holds", "does not hold", "cannot tell"]
@@ -62,7 +63,7 @@ def judge(claim: Claim, intervals: Sequence[Interval]) -> tuple[Verdict, str]:
     if any(_refutes(claim, interval) for interval in judged):
         return "does not hold", ""
     if gaps:
-        return "cannot tell", f"no interval for {len(gaps)} of {len(intervals)} differences"
+        return "cannot tell", f"{len(gaps)} of {len(intervals)} pairs cannot be compared"
     if lone:
         return "cannot tell", "one seed: another training might turn it"
     if all(_supports(claim, interval) for interval in judged):
@@ -103,7 +104,7 @@ def claims_table(
     for values in claims:
         pairs = tuple((ours, theirs) for ours, theirs in values["pairs"])
         claim = Claim(**{**values, "pairs": pairs})
-        found = [study.difference(ours, theirs, dataset, "psnr") for ours, theirs in pairs]
+        found = [_difference(study, ours, theirs, dataset) for ours, theirs in pairs]
         verdict, reason = judge(claim, found)
         evidence = [
             f"{names.get(ours, ours)} − {names.get(theirs, theirs)}: {_decibels(interval)}"
@@ -134,6 +135,14 @@ def claims_table(
         "the paper's."
     )
     return Table(stem, title, caption, pd.DataFrame(rows), columns)
+
+
+def _difference(study: Study, ours: str, theirs: str, dataset: str) -> Interval:
+    """The interval of a pair; none where the two trained for different numbers of steps."""
+    steps = (study.fact(ours, "steps"), study.fact(theirs, "steps"))
+    if theirs != BLURRED and None not in steps and steps[0] != steps[1]:
+        return missing_interval(f"trained for {steps[0]:,} and {steps[1]:,} steps")
+    return study.difference(ours, theirs, dataset, "psnr")
 
 
 def plain(claims: Sequence[Claim]) -> list[dict[str, Any]]:

@@ -114,7 +114,8 @@ def variants_table(
     )
     columns = (first, *size, *_SCORES, *_COST, *(_PAPER if paper else ()))
     named = f"Test set: {dataset}, {_size(study, dataset)}."
-    parts = [caption, named, CONVENTIONS, f"Published figures: {MARKS}" if paper else ""]
+    unequal = _unequal_steps(study, variants)
+    parts = [caption, named, unequal, CONVENTIONS, f"Published figures: {MARKS}" if paper else ""]
     frame = pd.DataFrame(rows)
     return Table(stem, title, " ".join(filter(None, parts)), frame, columns)
 
@@ -158,10 +159,11 @@ def differences_table(
     reference_label = labels.get(reference, reference)
     text = (
         f"{caption} Each number is the mean over images of variant − {reference_label}, taken on "
-        f"the same image. Test set: {dataset}, {_size(study, dataset)}. In brackets: 95 % "
+        f"the same image. {_unequal_steps(study, variants)} Test set: {dataset}, "
+        f"{_size(study, dataset)}. In brackets: 95 % "
         "intervals over seeds and images, not corrected for their number."
     )
-    return Table(stem, title, text.strip(), pd.DataFrame(rows), columns)
+    return Table(stem, title, " ".join(text.split()), pd.DataFrame(rows), columns)
 
 
 @register
@@ -195,7 +197,7 @@ def datasets_table(
         columns.append(Column(f"{dataset}: gain", f"{dataset}_gain", "signed", 2, DASH))
     sizes = "; ".join(f"{dataset}: {_size(study, dataset)}" for dataset in study.datasets)
     text = f"{caption} {sizes}. In brackets: 95 % intervals over seeds and images."
-    return Table(stem, title, text.strip(), pd.DataFrame(rows), tuple(columns))
+    return Table(stem, title, " ".join(text.split()), pd.DataFrame(rows), tuple(columns))
 
 
 @register
@@ -313,6 +315,17 @@ def _share_better(study: Study, variant: str, reference: str, dataset: str) -> f
     """Per cent of the images on which the variant's mean over seeds has the higher PSNR."""
     differences = study.image_differences(variant, reference, dataset, "psnr")
     return float((differences > 0).mean() * 100) if differences.size else float("nan")
+
+
+def _unequal_steps(study: Study, variants: Sequence[str]) -> str:
+    """A warning where the variants of a table trained for different numbers of steps."""
+    steps = {study.fact(variant, "steps") for variant in variants} - {None}
+    if len(steps) < 2:
+        return ""
+    return (
+        f"The rows trained for {min(steps):,} to {max(steps):,} steps: what differs between rows "
+        "of different length is not the network alone."
+    )
 
 
 def _size(study: Study, dataset: str) -> str:

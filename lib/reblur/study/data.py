@@ -15,9 +15,9 @@ from reblur.datasets.pairs import Pair, PairCrops, open_pairs, open_pairs_of
 from reblur.datasets.photographs import open_photographs
 from reblur.errors import ReblurError
 from reblur.files import write_json
-from reblur.study.panels import Example, read_example
 from reblur.study.params import profile_of, project_root, results_folder, runs_of
 from reblur.study.results import Study, read_study
+from reblur.study.tables import NOT_AVAILABLE
 
 #: So many images of each test set are kept as restored, for the panels.
 KEPT = 4
@@ -27,7 +27,8 @@ SYNTHETIC = "synthetic"
 
 
 def note_available(params: dict[str, Any], profile: str) -> dict[str, str]:
-    """Write `available.json` of a profile: each real test set → its manifest's hash, or why not.
+    """Write `available.json` of a profile: each real test set → its manifest's hash, or that it
+    is not available (why is printed).
 
     A set is brought from the cache or a mirror folder; only a profile whose `data.real.download` is
     true asks a public address. A set that cannot be had is noted as such, and never replaced.
@@ -42,7 +43,8 @@ def note_available(params: dict[str, Any], profile: str) -> dict[str, str]:
             fetch(name, download=real.get("download", False))
             noted[name] = manifest_hash(manifest)
         except ReblurError as error:
-            noted[name] = f"not available: {error}"
+            noted[name] = NOT_AVAILABLE
+            print(error)
         print(f"{name}: {noted[name]}")
     path = project_root() / results_folder(profile) / "available.json"
     if not path.is_file() or json.loads(path.read_text()) != noted:
@@ -162,7 +164,7 @@ def available(profile: str) -> list[str]:
     if not path.is_file():
         raise ReblurError(f"{path}: is missing; make it with 'reblur fetch {profile}'.")
     noted = json.loads(path.read_text(encoding="utf-8"))
-    return [name for name, note in noted.items() if not note.startswith("not available")]
+    return [name for name, note in noted.items() if note != NOT_AVAILABLE]
 
 
 def data_hashes(data: dict[str, Any]) -> dict[str, str]:
@@ -196,8 +198,10 @@ def open_study(params: dict[str, Any], profile: str) -> Study:
     )
 
 
-def examples(params: dict[str, Any], profile: str, study: Study) -> list[Example]:
-    """The test images of the panels: the first of the kept ones of each set, then the second, …"""
+def examples(params: dict[str, Any], profile: str, study: Study) -> list:
+    """The test images of the panels (`panels.Example`): the first kept one of each set, …"""
+    from reblur.study.panels import read_example  # matplotlib: half a second that training spares
+
     sets = test_sets(params, profile)
     variants = params["scale_recurrent"]["panel"]
     found = []

@@ -4,6 +4,7 @@ Every function returns a `Drawing`; colours are those of Okabe and Ito, told apa
 any colour vision. Runs that are missing are written into the figure as missing.
 """
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +61,13 @@ class Drawing:
     caption: str
     alt: str
     figure: Figure
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows; a figure without pyplot has no picture of its own there."""
+        stream = io.BytesIO()
+        with house_style():
+            self.figure.savefig(stream, format="png", dpi=DPI // 2)
+        return stream.getvalue()
 
 
 def save_figure(drawing: Drawing, folder: Path, provenance: dict[str, Any]) -> list[Path]:

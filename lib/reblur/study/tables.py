@@ -59,6 +59,10 @@ class Table:
     columns: tuple[Column, ...]
     recipe: dict[str, Any] = field(default_factory=dict)
 
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows."""
+        return to_markdown(self)
+
 
 def interval_values(key: str, interval: Interval) -> dict[str, float]:
     """The three values of an interval under the names that a 'interval' column looks for."""

@@ -1,5 +1,6 @@
 """What one sees of a training while it runs: a bar, and a curve in a notebook."""
 
+import io
 import sys
 import time
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from reblur.files import atomic_open
 from reblur.training.records import Row
 
 
@@ -54,7 +56,7 @@ class LiveCurve:
 
     Left: the loss over the steps. Right: the PSNR of the training batches and of the validation.
     The figure is updated in place, at most every `seconds`, and once more at the end. Outside a
-    notebook nothing is drawn.
+    notebook nothing is shown; `save` (a .png) receives the finished figure in either case.
     """
 
     def __init__(self, seconds: float | int = 5.0, save: Path | None = None) -> None:
@@ -64,19 +66,23 @@ class LiveCurve:
 
     def __call__(self, log: Sequence[Row], validation: Sequence[Row], finished: bool) -> None:
         """Draw the rows so far, if the last drawing is old enough or the training has finished."""
-        if not log or not (finished or time.monotonic() - self._drawn >= self._seconds):
+        due = time.monotonic() - self._drawn >= self._seconds and _in_notebook()
+        if not log or not (due or finished):
             return
         self._drawn = time.monotonic()
-        figure = curve_figure(log, validation)
+        drawing = io.BytesIO()
+        curve_figure(log, validation).savefig(drawing, dpi=100, metadata={"Software": None})
         if self._save is not None and finished:
-            figure.savefig(self._save, dpi=100, metadata={"Software": None})
+            with atomic_open(self._save, "wb") as stream:
+                stream.write(drawing.getvalue())
         if _in_notebook():
-            from IPython.display import display
+            from IPython.display import Image, display
 
+            image = Image(drawing.getvalue())
             if self._handle is None:
-                self._handle = display(figure, display_id=True)
+                self._handle = display(image, display_id=True)
             else:
-                self._handle.update(figure)
+                self._handle.update(image)
 
 
 def curve_figure(log: Sequence[Row], validation: Sequence[Row]):

@@ -1,9 +1,12 @@
-"""CSV files that grow by a row, and that a resumed training takes up where its state stands."""
+"""Means over steps, and CSV files that grow by a row and that a resumed training takes up again."""
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
+
+import torch
+from torch import Tensor
 
 from reblur.errors import ReblurError
 from reblur.files import write_text
@@ -60,3 +63,25 @@ class Record:
     def _line(self, row: Row) -> str:
         cells = (row.get(name, "") for name in self._columns)
         return ",".join(f"{c:.9g}" if isinstance(c, float) else str(c) for c in cells) + "\n"
+
+
+class Means:
+    """Means of scalars over steps, added up on their device: reading them waits for it, once."""
+
+    def __init__(
+        self, sums: dict[str, Tensor] | None = None, counts: dict[str, int] | None = None
+    ) -> None:
+        self.sums, self.counts = dict(sums or {}), dict(counts or {})
+
+    def add(self, figures: Mapping[str, Tensor]) -> None:
+        """Take in the scalars of one step; a name may be missing at some steps."""
+        for name, value in figures.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def take(self, over_processes: Callable[[Tensor], Tensor]) -> dict[str, float]:
+        """The means by name, and a fresh start."""
+        names = list(self.sums)
+        means = torch.stack([self.sums[name] / self.counts[name] for name in names])
+        self.sums, self.counts = {}, {}
+        return dict(zip(names, over_processes(means).tolist(), strict=True))

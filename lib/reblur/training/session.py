@@ -18,7 +18,7 @@ from reblur.training.averaging import AveragedNetwork
 from reblur.training.batches import Batch, sample_indices
 from reblur.training.options import TrainingOptions, learning_rate
 from reblur.training.processes import Processes
-from reblur.training.records import Record, Row
+from reblur.training.records import Means, Record, Row
 from reblur.training.state import StateFile
 
 Objective: TypeAlias = Callable[[nn.Module, Batch, int], tuple[Tensor, dict[str, Tensor]]]
@@ -62,13 +62,13 @@ class Session:
             fused=processes.device.type in ("cpu", "cuda"),
         )
         self._average = None if options.ema is None else AveragedNetwork(network, options.ema)
-        self._sums: dict[str, Tensor] = {}  # of the log's next row, on the device
-        self._counts: dict[str, int] = {}
+        self._means = Means()  # of the log's next row
         self._first_fault = torch.tensor(math.inf, device=processes.device)  # a step, or infinity
         # Reading a number costs nothing on a CPU; a GPU would have to wait for it at every step.
         self._reads_every_step = processes.device.type == "cpu" and processes.count == 1
         self._files = StateFile(folder)
         self._began = self._saved = time.perf_counter()
+        self._seconds_before = 0.0  # of the sessions before this one
         self._saved_step: int | None = None
 
     @property
@@ -100,7 +100,8 @@ class Session:
         self._model = self._processes.wrap(self.network)
         if self.options.compile:
             self._model = torch.compile(self._model)
-        self._began, self._saved = time.perf_counter() - self._before, time.perf_counter()
+        self._saved = time.perf_counter()
+        self._began = self._saved - self._seconds_before
 
     def update(self, samples: Iterator[Batch]) -> Row | None:
         """One update of the weights; returns the log's row if one was due.
@@ -124,11 +125,7 @@ class Session:
         self.step += 1
         if self._average is not None:
             self._average.update(self.step)
-        for name, value in figures.items():
-            if name not in self._sums:
-                self._sums[name], self._counts[name] = torch.zeros_like(value), 0
-            self._sums[name] += value
-            self._counts[name] += 1
+        self._means.add(figures)
         row = None
         if self.step % options.log_every == 0 or self.step == options.steps:
             self._stop_if_faulty()
@@ -193,13 +190,9 @@ class Session:
         )
 
     def _write_row(self, rate: float) -> Row:
-        names = list(self._sums)
-        means = torch.stack([self._sums[name] / self._counts[name] for name in names])
-        row: Row = {"step": self.step}
-        row |= dict(zip(names, self._processes.mean(means).tolist(), strict=True))
-        norm = row.pop("grad_norm")
-        row |= {"lr": rate, "grad_norm": norm}
-        self._sums, self._counts = {}, {}
+        means = self._means.take(self._processes.mean)
+        norm = means.pop("grad_norm")
+        row: Row = {"step": self.step, **means, "lr": rate, "grad_norm": norm}
         self.log.append(row)
         self.timing.append({"step": self.step, "seconds": self.seconds})
         return row
@@ -234,7 +227,7 @@ class Session:
                 "log": self.log.rows,
                 "timing": self.timing.rows,
                 "validation": self.validation.rows,
-                "counts": self._counts,
+                "counts": self._means.counts,
             }
             self._files.save(facts, self._tensors())
         self._saved, self._saved_step = time.perf_counter(), self.step
@@ -247,15 +240,14 @@ class Session:
         for name, parameter in self._trained.items():
             for kind, value in self._optimizer.state.get(parameter, {}).items():
                 tensors[f"adam/{kind}/{name}"] = value
-        return tensors | {f"sum/{n}": t for n, t in self._sums.items()}
+        return tensors | {f"sum/{n}": t for n, t in self._means.sums.items()}
 
     @torch.no_grad()
     def _restore(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         self.step, self._saved_step = facts["step"], facts["step"]
-        self._before = facts["seconds"]
-        self._counts = facts["counts"]
-        device = self._processes.device
-        self._sums = {name: tensors[f"sum/{name}"].to(device) for name in self._counts}
+        self._seconds_before = facts["seconds"]
+        device, counts = self._processes.device, facts["counts"]
+        self._means = Means({name: tensors[f"sum/{name}"].to(device) for name in counts}, counts)
         networks = {"network": self.network}
         if self._average is not None:
             networks["average"] = self._average.network
@@ -283,38 +275,43 @@ class Session:
             "samples per step": math.prod(parts),
             "seed": self._seed,
             "network": getattr(self.network, "config", None),
-            "parameters": {n: list(p.shape) for n, p in _weights(self.network).items()},
+            "shapes": {n: list(p.shape) for n, p in _weights(self.network).items()},
+            "trained": list(self._trained),
         }
         return json.loads(json.dumps(identity))  # tuples become lists, as they do on the disk
 
     def _refuse_another(self, stored: dict[str, Any]) -> None:
-        mine = self._identity()
-        for name in mine:
-            if stored.get(name) != mine[name]:
-                values = f" ({stored.get(name)} there, {mine[name]} here)"
+        there, here = _flat(stored), _flat(self._identity())
+        for name in here | there:
+            if there.get(name) != here.get(name):
                 raise ReblurError(
-                    f"{self.folder} holds the state of another training: {name} differs"
-                    f"{'' if name == 'parameters' else values}; delete it or choose another folder."
+                    f"{self.folder} holds the state of another training ({name}: "
+                    f"{there.get(name)} there, {here.get(name)} here); delete it or choose another "
+                    "folder."
                 )
 
     def _record(self, name: str, rows: list[Row]) -> Record:
         return Record(self.folder / name if self._processes.is_main else None, rows)
 
-    _before: float = 0.0  # seconds of the sessions before
-
     @torch.no_grad()
     def finish(self) -> nn.Module:
         """The network for use: averaged weights if there are any, in evaluation mode."""
         if self._average is not None:
-            for weight, average in zip(
-                _weights(self.network).values(),
-                _weights(self._average.network).values(),
-                strict=True,
-            ):
-                weight.copy_(average)
+            averages = _weights(self._average.network)
+            for name, weight in _weights(self.network).items():
+                weight.copy_(averages[name])
         return self.network.eval()
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers by name, tied ones once."""
     return dict(network.named_parameters()) | dict(network.named_buffers())
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by their path, such as "network.options.width"."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        path = f"{prefix}{name}"
+        flat |= _flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
+    return flat

@@ -1,0 +1,412 @@
+"""Motion-blur synthesis: the physics it promises, and the same sample in every batch."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reblur.datasets import motion
+from reblur.datasets.camera_cpu import expose_one
+from reblur.datasets.exposures import Exposures, draw_exposures
+from reblur.datasets.motion import MotionBlur, MotionBlurOptions, synthesise_pair
+from reblur.datasets.photographs import Photographs
+from reblur.errors import ReblurError
+from reblur.randomness import numpy_generator
+from scipy.ndimage import uniform_filter1d
+from torch import Tensor
+
+QUIET = {"shot_noise": (0.0, 0.0), "read_noise": (0.0, 0.0), "saturation_probability": 0.0}
+STILL = {"extent": (0.0, 0.0), "layer_probability": 0.0}
+
+
+class Noise:
+    """Crops of eight-bit noise; or of one value, if there is one."""
+
+    def __init__(self, value: int | None = None) -> None:
+        self.value = value
+
+    def crops(self, seed: int, stream: str, indices: Sequence[int], size: int) -> Tensor:
+        low, high = (0, 256) if self.value is None else (self.value, self.value + 1)
+        crops = [
+            numpy_generator(seed, stream, i).integers(low, high, (3, size, size)) for i in indices
+        ]
+        return torch.from_numpy(np.stack(crops)).float() / 255
+
+
+class Stripes:
+    """Eight bright columns, eight dark ones, and so on: as much of either in any full period."""
+
+    def crops(self, seed: int, stream: str, indices: Sequence[int], size: int) -> Tensor:
+        row = torch.where(torch.arange(size) % 16 < 8, 40 / 255, 200 / 255)
+        return row.expand(len(indices), 3, size, size).clone()
+
+
+def moved_by(offsets: np.ndarray, gamma: float = 2.2, gain: float = 1.0) -> Exposures:
+    """One exposure whose sub-frames look `offsets` (n, 2) pixels away."""
+    homographies = np.tile(np.eye(3), (1, 1, len(offsets), 1, 1))
+    homographies[0, 0, :, :2, 2] = offsets
+    one = np.ones(1)
+    return Exposures(
+        homographies=homographies,
+        counts=np.array([len(offsets)]),
+        centres=np.zeros((1, 2)),
+        layers=np.zeros(1, int),
+        outlines=np.zeros((1, 0, 12)),
+        gamma=gamma * one,
+        highlight_gain=gain * one,
+        shot=0 * one,
+        read=0 * one,
+    )
+
+
+def exposed(display: np.ndarray, exposure: Exposures, margin: int) -> tuple[np.ndarray, np.ndarray]:
+    size = display.shape[1] - 2 * margin, display.shape[2] - 2 * margin
+    return expose_one([display.astype(np.float32)], exposure, np.zeros((1, 2)), size, margin, None)
+
+
+@pytest.mark.parametrize("gamma", [1.0, 2.2])
+def test_without_motion_nothing_changes(gamma: float) -> None:
+    options = MotionBlurOptions(gamma=(gamma, gamma), **STILL, **QUIET)
+    pair = MotionBlur(Noise(), options, 37).batch(0, range(3), "cpu")
+    margin = options.margin
+    crops = Noise().crops(0, "motion/scene", range(3), 37 + 2 * margin)
+    crops = crops[..., margin:-margin, margin:-margin]
+    torch.testing.assert_close(pair["sharp"], crops, rtol=0, atol=0)
+    torch.testing.assert_close(pair["blurred"], crops, rtol=0, atol=0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 255), st.integers(0, 10**6))
+def test_a_plain_wall_stays_what_it_is(value: int, seed: int) -> None:
+    options = MotionBlurOptions(extent=(0.0, 30.0), **QUIET)
+    pair = MotionBlur(Noise(value), options, 16).batch(seed, [0, 1], "cpu")
+    expected = torch.full_like(pair["sharp"], value / 255)
+    torch.testing.assert_close(pair["blurred"], expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(pair["sharp"], expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [1.0, 2.2])
+def test_light_is_kept(gamma: float) -> None:
+    """Of a periodic picture that is moved, as much light remains, where light is added up."""
+    options = MotionBlurOptions(
+        extent=(4.0, 12.0), gamma=(gamma, gamma), layer_probability=0.0, spacing=1.0, **QUIET
+    )
+    pair = MotionBlur(Stripes(), options, 160).batch(0, range(6), "cpu")
+    light = {name: images.double() ** gamma for name, images in pair.items()}
+    kept = light["blurred"].mean((1, 2, 3)) / light["sharp"].mean((1, 2, 3))
+    # half a period of the 160 columns may enter at a border
+    assert (kept - 1).abs().max() < 0.02
+    assert (pair["blurred"] - pair["sharp"]).abs().max() > 0.2
+
+
+@pytest.mark.parametrize(("length", "gamma"), [(3, 2.2), (9, 2.2), (15, 1.0), (15, 2.4)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_translation_is_a_box_blur(length: int, gamma: float, axis: int) -> None:
+    display = np.random.default_rng(length).integers(0, 256, (3, 90, 70)) / 255
+    offsets = np.zeros((length, 2))
+    offsets[:, 1 - axis] = np.arange(length) - length // 2
+    blurred, sharp = exposed(display, moved_by(offsets, gamma), 8)
+    box = uniform_filter1d(display**gamma, length, axis=1 + axis, mode="mirror") ** (1 / gamma)
+    assert np.abs(blurred - box[:, 8:-8, 8:-8]).max() <= 0.5 / 255 + 1e-4
+    np.testing.assert_allclose(sharp, display[:, 8:-8, 8:-8], atol=1e-6)
+
+
+def test_beyond_its_border_a_scene_is_mirrored() -> None:
+    display = np.random.default_rng(0).integers(0, 256, (3, 12, 15)) / 255
+    offsets = np.array([[-25.0, 0.0], [0.0, 0.0], [25.0, 30.0]])
+    blurred, _ = exposed(display, moved_by(offsets, 1.0), 1)
+    mirrored = np.pad(display, [(0, 0), (40, 40), (40, 40)], mode="reflect")
+    expected = sum(mirrored[:, 41 + y : 51 + y, 41 + x : 54 + x] for x, y in offsets.astype(int))
+    assert np.abs(blurred - expected / 3).max() <= 0.5 / 255 + 1e-4
+
+
+def test_a_fraction_of_a_pixel_is_interpolated_linearly() -> None:
+    display = np.random.default_rng(0).integers(0, 256, (3, 20, 20)) / 255
+    blurred, _ = exposed(display, moved_by(np.array([[0.25, 0.0]]), 1.0), 2)
+    expected = 0.75 * display[:, 2:-2, 2:-2] + 0.25 * display[:, 2:-2, 3:-1]
+    assert np.abs(blurred - expected).max() <= 0.5 / 255 + 1e-4
+
+
+def test_highlights_are_clipped_after_the_exposure_not_before() -> None:
+    """A lamp that moves draws a streak; the brighter it is, the whiter, and never above 1."""
+    display = np.full((3, 40, 60), 0.1)
+    display[:, 20, 30] = 1.0
+    offsets = np.stack([np.arange(-7.0, 8.0), np.zeros(15)], 1)
+    peaks = []
+    for gain in (1.0, 5.0, 50.0):
+        blurred, sharp = exposed(display, moved_by(offsets, gain=gain), 10)
+        peaks.append(blurred[:, 10, 20].max())
+        assert max(blurred.max(), sharp.max()) <= 1
+        assert (blurred[:, 10, 13:28] > 0.2).all()
+    assert peaks[0] < 0.35 < 0.55 < peaks[1] < 1.0 == peaks[2]
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=6, unique=True), st.integers(0, 99))
+def test_a_sample_does_not_know_its_batch(indices: list[int], seed: int) -> None:
+    options = MotionBlurOptions(layer_probability=0.6, gamma=(1.8, 2.6))
+    source = MotionBlur(Noise(), options, 33)
+    together = source.batch(seed, indices, "cpu")
+    for place, index in enumerate(indices):
+        alone = source.batch(seed, [index], torch.device("cpu"))
+        for name in ("blurred", "sharp"):
+            assert torch.equal(together[name][place], alone[name][0])
+
+
+def test_two_threads_make_the_same_bits() -> None:
+    source = MotionBlur(Noise(), MotionBlurOptions(), 48)
+    before = torch.get_num_threads()
+    once = source.batch(0, range(12), "cpu")
+    try:
+        torch.set_num_threads(2)
+        twice = source.batch(0, range(12), "cpu")
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(once["blurred"], twice["blurred"])
+    assert torch.equal(once["sharp"], twice["sharp"])
+
+
+def test_a_hand_that_holds_still_makes_no_blur() -> None:
+    hand = {"drift_frequency": 0, "tremor": 0, "jolt_probability": 0}
+    options = MotionBlurOptions.from_dict({"hand": hand, "layer_probability": 0, "read_noise": 0})
+    options = replace(options, shot_noise=(0.0, 0.0))
+    pair = MotionBlur(Noise(), options, 20).batch(0, range(3), "cpu")
+    assert torch.equal(pair["blurred"], pair["sharp"])
+
+
+def test_samples_differ() -> None:
+    source = MotionBlur(Noise(), MotionBlurOptions(), 16)
+    pair = source.batch(0, range(20), "cpu")["blurred"]
+    other = source.batch(1, range(20), "cpu")["blurred"]
+    assert len({picture.numpy().tobytes() for picture in [*pair, *other]}) == 40
+
+
+def test_an_accelerators_grouping_gives_the_same_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Grouped by their number of moving things, batched by torch, and put back in order."""
+    options = MotionBlurOptions(layer_probability=0.6)
+    source = MotionBlur(Noise(), options, 40)
+    singly = source.batch(0, range(10), "cpu")
+
+    def by_layers(layers: np.ndarray, device: torch.device) -> list[np.ndarray]:
+        return original(layers, torch.device("meta"))
+
+    original = motion._groups
+    monkeypatch.setattr(motion, "_groups", by_layers)
+    grouped = source.batch(0, range(10), "cpu")
+    for name in ("blurred", "sharp"):
+        apart = (255 * (singly[name] - grouped[name]).abs()).round()
+        assert apart.max() <= 1
+        assert (apart > 0).float().mean() < 2e-3
+
+
+def test_pictures_are_made_on_the_device_that_is_asked_for() -> None:
+    """On PyTorch's device without memory: no operation leaves the device for the host."""
+    options = MotionBlurOptions(layer_probability=0.6, shot_noise=(0.0, 0.0), read_noise=(0.0, 0.0))
+    pair = MotionBlur(Noise(), options, 24).batch(0, range(6), "meta")
+    assert pair["blurred"].device.type == pair["sharp"].device.type == "meta"
+    assert pair["blurred"].shape == pair["sharp"].shape == (6, 3, 24, 24)
+
+
+def test_noise_is_as_declared_and_in_the_blurred_picture_alone() -> None:
+    options = MotionBlurOptions(
+        gamma=(1.0, 1.0),
+        shot_noise=(1e-3, 1e-3),
+        read_noise=(0.02, 0.02),
+        saturation_probability=0.0,
+        **STILL,
+    )
+    pair = MotionBlur(Noise(128), options, 128).batch(0, range(4), "cpu")
+    expected = np.sqrt(1e-3 * 128 / 255 + 0.02**2 + (1 / 255) ** 2 / 12)
+    assert (pair["blurred"] - 128 / 255).std().item() == pytest.approx(expected, rel=0.02)
+    assert (pair["blurred"] - 128 / 255).mean().item() == pytest.approx(0, abs=5e-4)
+    assert (pair["sharp"] == 128 / 255).all()
+    draws = (pair["blurred"] - 128 / 255).flatten(1)
+    assert np.abs(np.corrcoef(draws) - np.eye(4)).max() < 0.03  # every sample has its own
+
+
+def test_values_are_eight_bits_within_zero_and_one() -> None:
+    options = MotionBlurOptions(
+        saturation_probability=1.0, highlight_gain=(20.0, 20.0), read_noise=(0.1, 0.1)
+    )
+    for images in MotionBlur(Noise(), options, 32).batch(0, range(8), "cpu").values():
+        assert images.dtype == torch.float32
+        assert torch.isfinite(images).all()
+        assert images.min() >= 0
+        assert images.max() <= 1
+        torch.testing.assert_close(images * 255, (images * 255).round(), rtol=0, atol=1e-4)
+
+
+def test_a_thing_in_front_hides_what_is_behind_it() -> None:
+    """Inside a thing that stands still before a moving scene nothing of the scene shows."""
+    options = MotionBlurOptions(
+        extent=(12.0, 12.0),
+        layer_probability=1.0,
+        layers=1,
+        layer_extent=(0.0, 0.0),
+        layer_size=(0.3, 0.3),
+        **QUIET,
+    )
+    exposures = draw_exposures(0, range(8), options, (64, 64))
+    # the thing moves with the scene; to stand still before it, it moves against the camera
+    exposures.homographies[1] = np.eye(3)
+    exposures.outlines[:, 0, :2] = exposures.centres
+    exposures.outlines[:, 0, 4:] = 0
+    margin = options.margin
+    scene = Noise().crops(0, "s", [0], 64 + 2 * margin)[0].numpy()
+    thing = Noise().crops(0, "t", [0], 64 + 2 * margin)[0].numpy()
+    inner = slice(24, 40)
+    for row in range(8):
+        one = exposures.rows(np.array([row]))
+        origin = one.centres - 31.5
+        blurred, sharp = expose_one([scene, thing], one, origin, (64, 64), margin, None)
+        still = thing[:, margin:-margin, margin:-margin]
+        np.testing.assert_allclose(blurred[:, inner, inner], still[:, inner, inner], atol=1e-6)
+        np.testing.assert_allclose(sharp[:, inner, inner], still[:, inner, inner], atol=1e-6)
+        assert np.abs(blurred[:, :8] - sharp[:, :8]).mean() > 0.05  # the scene did move
+
+
+def test_things_move_relative_to_the_scene() -> None:
+    options = {"layer_probability": 1.0, "frames": 9, "spacing": 0, "layer_extent": (300.0, 300.0)}
+    still = draw_exposures(0, range(4), MotionBlurOptions(extent=(0, 0), **options), (64, 64))
+    shaken = draw_exposures(0, range(4), MotionBlurOptions(extent=(300, 300), **options), (64, 64))
+    camera, thing = shaken.homographies[:2]
+    assert np.abs(camera @ still.homographies[1] - still.homographies[1] @ camera).max() > 1e-3
+    # from the shaken picture back to the scene, and from the scene back to the thing at rest
+    np.testing.assert_allclose(thing, still.homographies[1] @ camera, atol=1e-9)
+
+
+def test_blur_grows_with_the_extent() -> None:
+    errors = []
+    for extent in (1.0, 4.0, 16.0):
+        options = MotionBlurOptions(extent=(extent, extent), layer_probability=0.0, **QUIET)
+        pair = MotionBlur(Noise(), options, 48).batch(0, range(8), "cpu")
+        errors.append((pair["blurred"] - pair["sharp"]).square().mean())
+    assert errors[0] < errors[1] < errors[2]
+
+
+def test_as_many_sub_frames_as_the_motion_needs() -> None:
+    options = MotionBlurOptions(extent=(0.0, 40.0), layer_probability=0.0, frames=21, spacing=2.0)
+    exposures = draw_exposures(0, range(200), options, (64, 64))
+    counts = exposures.counts
+    assert (counts % 2 == 1).all()
+    assert counts.min() == 1
+    assert counts.max() == 21
+    half = np.array([[0, 0], [-32, -32], [32, 32], [-32, 32], [32, -32]])
+    points = exposures.centres[:, None] + half
+    homogeneous = np.concatenate([points, np.ones((200, 5, 1))], 2)
+    moved = np.einsum("bnij,bpj->bnpi", exposures.homographies[0], homogeneous)
+    moved = moved[..., :2] / moved[..., 2:]
+    for row in np.flatnonzero(counts < 21):
+        steps = np.linalg.norm(np.diff(moved[row, : counts[row]], axis=0), axis=-1)
+        assert steps.max(initial=0.0) < 2.0 * 1.3  # a jolt may fall between two probes
+        identity = exposures.homographies[0, row, counts[row] // 2]
+        np.testing.assert_array_equal(identity, np.eye(3))
+    fixed = MotionBlurOptions(frames=9, spacing=0)
+    assert (draw_exposures(0, range(5), fixed, (64, 64)).counts == 9).all()
+
+
+def test_options_from_yaml() -> None:
+    options = MotionBlurOptions.from_dict(
+        {
+            "extent": [2, 8],
+            "gamma": 2.2,
+            "sensor": [640, 480],
+            "frames": 9,
+            "spacing": 1,
+            "hand": {"tremor": 0.5, "tremor_band": [7, 11]},
+        }
+    )
+    assert options.extent == (2.0, 8.0)
+    assert options.gamma == (2.2, 2.2)
+    assert options.sensor == (640, 480)
+    assert options.hand.tremor == 0.5
+    assert options.hand.tremor_band == (7.0, 11.0)
+    assert options.focal_length == MotionBlurOptions().focal_length
+    assert MotionBlurOptions.from_dict({}) == MotionBlurOptions()
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"extend": [0, 8]}, "unknown option extend .*known: extent"),
+        ({"hand": {"shake": 1}}, "unknown option shake .*known: drift_frequency"),
+        ({"hand": 1}, "hand must be a mapping"),
+        ({"hand": {"tremor": -1}}, "tremor must be 0 or more"),
+        ({"hand": {"tremor_band": [8, float("nan")]}}, "tremor_band must be 0 or more"),
+        ({"hand": {"jolt_duration": 0}}, "jolt_duration must be above 0"),
+        ({"extent": "8"}, "extent cannot be '8'"),
+        ({"extent": [1, 2, 3]}, "extent cannot be"),
+        ({"extent": [8, 2]}, "extent must be"),
+        ({"extent": [0, float("nan")]}, "extent must be"),
+        ({"extent": [-1, 2]}, "extent must be"),
+        ({"frames": 9.0}, "frames cannot be 9.0"),
+        ({"frames": True}, "frames cannot be True"),
+        ({"frames": 8}, "frames must be odd"),
+        ({"frames": -1}, "frames must be odd"),
+        ({"spacing": -1}, "spacing must be"),
+        ({"gamma": 0}, "gamma must be above 0"),
+        ({"exposure": 0}, "exposure must be above 0"),
+        ({"focal_length": 0}, "focal_length must be above 0"),
+        ({"highlight_gain": 0.5}, "highlight_gain must be"),
+        ({"sensor": [0, 720]}, "sensor must be"),
+        ({"layers": 3}, "layers must be"),
+        ({"layer_probability": 1.5}, "layer_probability must be"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ReblurError, match=sentence):
+        MotionBlurOptions.from_dict(values)
+
+
+def test_a_photograph_that_is_too_small_is_named() -> None:
+    tiny = Photographs(["tiny.png"], [np.zeros((30, 90, 3), np.uint8)])
+    with pytest.raises(ReblurError, match=r"tiny\.png.*too small"):
+        MotionBlur(tiny, MotionBlurOptions(), 64).batch(0, [0], "cpu")
+    with pytest.raises(ReblurError, match="crop must be at least 1"):
+        MotionBlur(tiny, MotionBlurOptions(), 0)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (3, 2), (33, 70)])
+def test_whole_photographs_of_any_size(shape: tuple[int, int]) -> None:
+    photograph = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    for index in range(4):
+        pair = synthesise_pair(photograph, MotionBlurOptions(), 0, index)
+        again = synthesise_pair(photograph, MotionBlurOptions(), 0, index)
+        for picture, same in zip(pair, again, strict=True):
+            assert picture.shape == photograph.shape
+            np.testing.assert_array_equal(picture, same)
+    still = MotionBlurOptions(**STILL, **QUIET)
+    for picture in synthesise_pair(photograph, still, 0, 0):
+        np.testing.assert_array_equal(picture, photograph)
+
+
+def test_things_move_before_whole_photographs() -> None:
+    photograph = np.zeros((80, 100, 3), np.uint8)
+    photograph[:40] = 200
+    options = {"layer_size": (0.35, 0.35), "layer_extent": (10.0, 10.0), **QUIET}
+    differ = 0
+    for index in range(5):
+        still = MotionBlurOptions(extent=(0.0, 0.0), layer_probability=1.0, **options)
+        blurred, sharp = synthesise_pair(photograph, still, 0, index)
+        differ += (sharp != photograph).any() and (blurred != sharp).any()
+    assert differ >= 3  # a thing may show the same as what it hides
+
+
+def test_whole_photographs_have_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+    photograph = np.random.default_rng(1).integers(0, 256, (90, 130, 3), dtype=np.uint8)
+    options = MotionBlurOptions(extent=(10.0, 20.0), layer_probability=1.0, **QUIET)
+    whole = synthesise_pair(photograph, options, 0, 0)
+    monkeypatch.setattr(motion, "TILE", 37)
+    for one, tiled in zip(whole, synthesise_pair(photograph, options, 0, 0), strict=True):
+        apart = np.abs(one.astype(int) - tiled)
+        assert apart.max() <= 1
+        assert (apart > 0).mean() < 2e-3
+
+
+def test_a_photograph_without_pixels_is_refused() -> None:
+    with pytest.raises(ReblurError, match="no pixels"):
+        synthesise_pair(np.zeros((0, 5, 3), np.uint8), MotionBlurOptions(), 0, 0)
