@@ -95,12 +95,15 @@ def run_report(arguments: argparse.Namespace) -> int:
 
 def run_verify(arguments: argparse.Namespace) -> int:
     from reblur.study.params import project_root, read_params
-    from reblur.study.verify import verify
+    from reblur.study.verify import remarks, verify
 
     root = project_root()
-    problems = verify(root, arguments.profile, read_params(root / "params.yaml"))
+    params = read_params(root / "params.yaml")
+    problems = verify(root, arguments.profile, params)
     for problem in problems:
         print(problem)
+    for remark in remarks(root, arguments.profile, params):
+        print(f"note: {remark}")
     if not problems:
         print(f"results/{arguments.profile}: every hash and every table matches.")
     return 1 if problems else 0
