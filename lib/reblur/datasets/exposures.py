@@ -166,13 +166,11 @@ class Exposures:
     ) -> Float[np.ndarray, "_ b n 3 3"]:
         """The homographies, from pixels of pictures whose top left is `origins` (x, y, from the
         principal point) to pixels of layers that are `margin` larger on every side."""
-
-        def shift(by: np.ndarray) -> np.ndarray:
-            matrices = np.tile(np.eye(3), (len(by), 1, 1, 1))
-            matrices[:, 0, :2, 2] = by
-            return matrices
-
-        return shift(margin - origins) @ self.homographies @ shift(origins)
+        matrices = self.homographies.copy()
+        to_corner = (margin - origins)[:, None, :, None]
+        matrices[..., 2] += (matrices[..., :2] * origins[:, None, None]).sum(-1)
+        matrices[..., :2, :] += to_corner * matrices[..., 2:, :]
+        return matrices
 
 
 def draw_exposures(

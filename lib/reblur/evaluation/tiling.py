@@ -72,7 +72,7 @@ def plan_tiles(
     Args:
         height, width: of the photograph, in pixels.
         tile: largest side of a tile; None: the whole photograph up to `WHOLE_PIXELS`, else `TILE`.
-        overlap: of neighbouring tiles; None: an eighth of the side, at most 128.
+        overlap: of neighbouring tiles; None: a quarter of the side, at most 128.
 
     Returns:
         The tilings of the height and of the width.
@@ -87,7 +87,7 @@ def plan_tiles(
             f"a tile of {tile} pixels is too small; choose {SMALLEST_TILE} or more, or none."
         )
     if overlap is None:
-        overlap = min(128, max(ALIGNMENT, tile // 8 // ALIGNMENT * ALIGNMENT))
+        overlap = min(128, tile // 4)
     if not 4 <= overlap <= tile // 2:
         raise ReblurError(
             f"an overlap of {overlap} pixels is not possible with tiles of {tile}; choose 4 to "

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from reblur.errors import ReblurError
 from reblur.networks.blocks import conv, draw, initialise_xavier
-from reblur.networks.reblurring import SEEDS, Reblurred, Reblurring, residual_head
+from reblur.networks.reblurring import Reblurred, Reblurring, residual_head
 from reblur.networks.resizing import crop_to_scale, pad_to_multiple
+from reblur.networks.ring_sums import SEEDS
 from reblur.networks.scale_recurrent import VARIANTS
 
 LEVELS = 4  # times that the U-Net halves the image
@@ -210,7 +211,7 @@ class DefocusDeblur(nn.Module):
         return Guided(restored, seeds, self._reblurred(restored[-1], x) if reblurred else None)
 
     def estimate(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 35 h w"]:
-        """The estimator's radial seeds (float32), in the sections of `reblurring.SECTIONS`.
+        """The estimator's radial seeds (float32), in the sections of `ring_sums.SECTIONS`.
 
         Raises:
             ReblurError: the network has no prior.

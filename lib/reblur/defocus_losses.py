@@ -1,0 +1,205 @@
+"""Losses and objective of reblurring-guided defocus deblurring (arXiv 2409.17792).
+
+The sharp picture of a pair is not aligned with the blurred one. W(a→b) is b warped onto a by the
+flow from a to b; M and M' are the masks of the two flows; Î is the deblurred image, I_R = reblur(Î)
+(`reblur.networks.ring_sums`). C is the Charbonnier loss.
+
+1. Warm-up: C(Î, W(blurred→sharp)).
+2. Then, with the flow from the network's own output, which is easier to find than from a blurred
+   picture,
+
+       C(M·Î, M·W(Î→sharp)) + C(M'·sharp, M'·W(sharp→Î)) + 0.5 C(I_R, blurred) + 0.5 C(s, s_R)
+
+   where s are the seeds of the blur estimator and s_R those of the reblurring network: the latter's
+   explain the photograph, and so serve the former as ground truth, which no pair holds.
+
+During the warm-up the seeds enter the deblurring network by and by (`seed_scale`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from reblur.errors import ReblurError
+from reblur.networks.defocus import Guided
+from reblur.warping import MASKS, METHODS, Correspondence, correspond, estimate_flow, warp
+
+Images = Float[Tensor, "b c h w"]
+Mask = Float[Tensor, "b 1 h w"]
+Scalar = Float[Tensor, ""]
+
+
+def charbonnier(a: Images, b: Images, epsilon: float = 1e-3) -> Scalar:
+    """`C(a, b) = mean √((a − b)² + ε²)`, over all values."""
+    return ((a - b).square() + epsilon**2).sqrt().mean()
+
+
+def seed_scale(step: int, warmup_steps: int) -> float:
+    """Factor on the seeds before the fusion: `0.001 + (e + 1) / E · 0.999` while e < E, then 1.
+
+    The published code counts e in epochs, E = 15 of 200; here both are in steps.
+    """
+    return 0.001 + (step + 1) / warmup_steps * 0.999 if step < warmup_steps else 1.0
+
+
+def multi_scale_charbonnier(
+    outputs: Sequence[Float[Tensor, "b 3 _h _w"]], target: Images, mask: Mask
+) -> Scalar:
+    """`Σ_i C(M_i · Î_i, M_i · target_i)` over the scales of a backbone that has several.
+
+    Target and mask of a scale are resized (bilinear) from full resolution. With the one scale of
+    the paper's backbone it is C(M·Î, M·target).
+    """
+    loss = torch.zeros((), device=target.device)
+    for output in outputs:
+        goal, weight = target, mask
+        if output.shape[2:] != target.shape[2:]:
+            goal, weight = (
+                functional.interpolate(x, output.shape[2:], mode="bilinear", align_corners=False)
+                for x in (target, mask)
+            )
+        loss = loss + charbonnier(weight * output, weight * goal)
+    return loss
+
+
+def sharp_loss(
+    outputs: Sequence[Float[Tensor, "b 3 _h _w"]], sharp: Images, there: Correspondence
+) -> tuple[Scalar, Images]:
+    """`C(M·Î, M·W(Î→sharp))`, and W(Î→sharp); in the warm-up C(Î, W(blurred→sharp)).
+
+    Args:
+        there: flow and mask from Î (in the warm-up: from the blurred picture) to the sharp one.
+    """
+    target, _ = warp(sharp, there.flow)
+    return multi_scale_charbonnier(outputs, target, there.mask), target
+
+
+def cycle_loss(restored: Images, sharp: Images, back: Correspondence) -> Scalar:
+    """`C(M'·sharp, M'·W(sharp→Î))`: the gradient reaches Î through the warp.
+
+    Args:
+        back: flow and mask from the sharp picture to Î.
+    """
+    warped, _ = warp(restored, back.flow)
+    return charbonnier(back.mask * sharp, back.mask * warped)
+
+
+def reblurring_loss(reblurred: Images, blurred: Images) -> Scalar:
+    """`C(I_R, blurred)`: Î, blurred again, is the photograph; needs no alignment."""
+    return charbonnier(reblurred, blurred)
+
+
+def pseudo_supervision_loss(
+    seeds: Float[Tensor, "b 35 h w"], reblurring_seeds: Float[Tensor, "b 35 h w"]
+) -> Scalar:
+    """`C(s, s_R)`; both learn from it, as in the published code."""
+    return charbonnier(seeds, reblurring_seeds)
+
+
+@dataclass(frozen=True)
+class DefocusObjective:
+    """The objective of `reblur.training.train` for `reblur.networks.defocus.DefocusDeblur`.
+
+    The defaults are the whole method. `flow=None` compares Î with the sharp picture as it is:
+    right for aligned pairs, and the baseline for misaligned ones.
+
+    Attributes:
+        warmup_steps: steps of phase 1; in the paper 15 of 200 epochs.
+        flow: method of `estimate_flow`, or None.
+        mask: of `reblur.warping.MASKS`, in phase 2.
+        reblurring_weight: of C(I_R, blurred) in phase 2; with both this and the next at 0 the
+            reblurring network is not run.
+        pseudo_weight: of C(s, s_R) in phase 2; a network without a blur estimator has no such term.
+
+    Raises:
+        ReblurError: a value is out of its range.
+    """
+
+    warmup_steps: int
+    flow: str | None = "dis"
+    mask: str = "consistency"
+    reblurring_weight: float | int = 0.5
+    pseudo_weight: float | int = 0.5
+
+    def __post_init__(self) -> None:
+        if self.flow is not None and self.flow not in METHODS:
+            raise ReblurError(
+                f"flow: there is no '{self.flow}'; choose from {', '.join(METHODS)}, or null."
+            )
+        if self.mask not in MASKS:
+            raise ReblurError(f"mask: there is no '{self.mask}'; choose from {', '.join(MASKS)}.")
+        for name in ("warmup_steps", "reblurring_weight", "pseudo_weight"):
+            if not getattr(self, name) >= 0:
+                raise ReblurError(f"{name}: {getattr(self, name)} is below 0; give 0 or more.")
+
+    @property
+    def reblurs(self) -> bool:
+        """Whether the network must have been built with `reblurring=True`."""
+        return self.reblurring_weight > 0 or self.pseudo_weight > 0
+
+    def __call__(
+        self, network: nn.Module, batch: dict[str, Tensor], step: int
+    ) -> tuple[Scalar, dict[str, Scalar]]:
+        """The loss of a batch, and its terms.
+
+        Args:
+            network: a `DefocusDeblur`, maybe wrapped; called once.
+            batch: "blurred" and "sharp", (B, 3, h, w) in [0, 1].
+            step: of the training, from 0; says which phase it is.
+
+        Returns:
+            The loss, and "psnr" (dB, of Î against the sharp picture as it was warped for the loss),
+            "reliable" (the mean of the mask), and the unweighted terms "sharp", "cycle",
+            "reblurring", "pseudo", as far as the phase and the options have them.
+
+        Raises:
+            ReblurError: the network has no reblurring network and needs one, or as `correspond`.
+        """
+        blurred, sharp = batch["blurred"], batch["sharp"]
+        warmup = step < self.warmup_steps
+        guided: Guided = network(
+            blurred,
+            guided=True,
+            seed_scale=seed_scale(step, self.warmup_steps),
+            reblurred=self.reblurs and not warmup,
+        )
+        restored = guided.restored[-1]
+        there, back = self._flows(blurred if warmup else restored.detach(), sharp, warmup)
+        terms: dict[str, Tensor] = {}
+        terms["sharp"], target = sharp_loss(guided.restored, sharp, there)
+        loss = terms["sharp"]
+        if back is not None:
+            terms["cycle"] = cycle_loss(restored, sharp, back)
+            loss = loss + terms["cycle"]
+        if guided.reblurred is not None:
+            terms["reblurring"] = reblurring_loss(guided.reblurred.image, blurred)
+            loss = loss + self.reblurring_weight * terms["reblurring"]
+            if guided.seeds is not None:
+                terms["pseudo"] = pseudo_supervision_loss(guided.seeds, guided.reblurred.seeds)
+                loss = loss + self.pseudo_weight * terms["pseudo"]
+        reported = {name: term.detach() for name, term in terms.items()}
+        reported["psnr"] = _psnr(restored.detach(), target)
+        if self.flow is not None:
+            reported["reliable"] = there.mask.mean()
+        return loss, reported
+
+    def _flows(
+        self, picture: Images, sharp: Images, warmup: bool
+    ) -> tuple[Correspondence, Correspondence | None]:
+        """picture → sharp; and, in phase 2 and if there is a flow at all, sharp → picture."""
+        if self.flow is not None and not warmup:
+            return correspond(picture, sharp, self.flow, self.mask)
+        if self.flow is None:
+            flow = sharp.new_zeros(sharp.shape[0], 2, *sharp.shape[2:])
+        else:
+            flow = estimate_flow(picture, sharp, self.flow).flow
+        return Correspondence(flow, torch.ones_like(flow[:, :1])), None
+
+
+def _psnr(restored: Images, target: Images) -> Scalar:
+    error = (restored.clamp(0, 1) - target).square().mean((1, 2, 3))
+    return -10 * torch.log10(error.clamp_min(1e-10)).mean()

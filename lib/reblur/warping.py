@@ -1,0 +1,252 @@
+"""Optical flow between two pictures, warping one onto the other, and which pixels to believe.
+
+The flow from a to b is a field u on the grid of a, in pixels, channel 0 to the right and channel 1
+downwards: what a shows at x, b shows at x + u(x). `warp(b, u)` puts b onto a.
+
+Flow is not differentiated. Where none can be found, because a picture is flat (less than one grey
+level of standard deviation) or too small (a side under 16 pixels), it is zero, and the pair is
+reported as not found: no pixel of it is reliable.
+"""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Float32, UInt8
+from torch import Tensor, nn
+
+from reblur.errors import ReblurError
+from reblur.files import sha256_of_file
+
+Pictures = Float[Tensor, "b 3 h w"]
+Grey = UInt8[np.ndarray, "h w"]
+SMALLEST = 16  # pixels; below that OpenCV's DIS can crash the process
+FLAT = 1.0  # grey levels
+
+
+def warp(
+    picture: Float[Tensor, "b c h w"], flow: Float[Tensor, "b 2 h w"]
+) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b 1 h w"]]:
+    """`picture(x + flow(x))`, bilinear; pixel centres lie at whole numbers.
+
+    At a flow of whole pixels values are copied bit by bit; at zero flow it is the identity. Beyond
+    the border the nearest pixel is repeated. Differentiable in both arguments.
+
+    Returns:
+        The warped picture, and 1 where x + flow(x) lies inside the picture, else 0.
+
+    Raises:
+        ReblurError: the flow is not finite.
+    """
+    if not torch.isfinite(flow).all():
+        raise ReblurError("the flow holds values that are not finite; estimate it anew.")
+    batch, channels, height, width = picture.shape
+    grid_x = torch.arange(width, device=flow.device, dtype=flow.dtype)
+    grid_y = torch.arange(height, device=flow.device, dtype=flow.dtype)[:, None]
+    to_x, to_y = grid_x + flow[:, 0], grid_y + flow[:, 1]  # (B, H, W)
+    inside = (to_x >= 0) & (to_x <= width - 1) & (to_y >= 0) & (to_y <= height - 1)
+    to_x, to_y = to_x.clamp(0, width - 1), to_y.clamp(0, height - 1)
+    left, top = to_x.detach().floor(), to_y.detach().floor()
+    share_x, share_y = (to_x - left)[:, None], (to_y - top)[:, None]  # of the right, the lower
+    pixels = picture.flatten(2)
+
+    def at(x: Tensor, y: Tensor) -> Tensor:
+        index = y.clamp(max=height - 1).long() * width + x.clamp(max=width - 1).long()
+        index = index.view(batch, 1, -1).expand(-1, channels, -1)
+        return pixels.gather(2, index).view_as(picture)
+
+    upper = torch.lerp(at(left, top), at(left + 1, top), share_x.to(picture.dtype))
+    lower = torch.lerp(at(left, top + 1), at(left + 1, top + 1), share_x.to(picture.dtype))
+    warped = torch.lerp(upper, lower, share_y.to(picture.dtype))
+    return warped, inside[:, None].to(picture.dtype)
+
+
+class Flow(NamedTuple):
+    """What `estimate_flow` returns."""
+
+    flow: Float32[Tensor, "b 2 h w"]
+    found: Bool[Tensor, " b"]  # False: the flow is zero because none could be estimated
+
+
+@torch.no_grad()
+def estimate_flow(first: Pictures, second: Float[Tensor, "b 3 _ _"], method: str = "dis") -> Flow:
+    """The flow from `first` to `second`, pictures in [0, 1] (clamped to it).
+
+    Args:
+        method: "dis" (OpenCV's dense inverse search; Kroeger et al., ECCV 2016: milliseconds),
+            "tvl1" (scikit-image's TV-L1; Zach et al., DAGM 2007: seconds), both on the luma and on
+            the CPU; or "raft" (torchvision's; Teed and Deng, ECCV 2020), if its weights are there.
+
+    Raises:
+        ReblurError: unknown method; values that are not finite; pictures of different sizes; or
+            RAFT's weights are not there.
+    """
+    if method not in METHODS:
+        raise ReblurError(f"flow: there is no '{method}'; choose from {', '.join(METHODS)}.")
+    if first.shape != second.shape:
+        sizes = " and ".join("×".join(map(str, x.shape[:1:-1])) for x in (first, second))
+        raise ReblurError(f"flow: the pictures' sizes differ ({sizes}); crop both to the same.")
+    if not (torch.isfinite(first).all() and torch.isfinite(second).all()):
+        raise ReblurError(
+            "flow: a picture holds values that are not finite; check its file, or lower lr if a "
+            "network made it."
+        )
+    first, second = first.float().clamp(0, 1), second.float().clamp(0, 1)
+    found = (_contrast(first) >= FLAT / 255) & (_contrast(second) >= FLAT / 255)
+    if min(first.shape[2:]) < SMALLEST:
+        found = torch.zeros_like(found)
+    flow = first.new_zeros(first.shape[0], 2, *first.shape[2:])
+    if found.any():
+        flow[found] = METHODS[method](first[found], second[found])
+        found &= torch.isfinite(flow).flatten(1).all(1)
+        flow[~found] = 0.0
+    return Flow(flow, found)
+
+
+def _luma(pictures: Pictures) -> Float[Tensor, "b h w"]:
+    return (pictures * pictures.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1)
+
+
+def _contrast(pictures: Pictures) -> Float[Tensor, " b"]:
+    return _luma(pictures).flatten(1).std(1, correction=0)
+
+
+def _each(
+    between: Callable[[Grey, Grey], Float[np.ndarray, "h w 2"]], first: Pictures, second: Pictures
+) -> Float[Tensor, "b 2 h w"]:
+    """The flow of every pair, by a function on 8-bit luma."""
+    greys = [(_luma(x) * 255).round().to(torch.uint8).cpu().numpy() for x in (first, second)]
+    flows = [between(a, b) for a, b in zip(*greys, strict=True)]
+    return torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2).to(first)
+
+
+def _dis(first: Pictures, second: Pictures) -> Float[Tensor, "b 2 h w"]:
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return _each(lambda a, b: search.calc(a, b, None), first, second)
+
+
+def _tvl1(first: Pictures, second: Pictures) -> Float[Tensor, "b 2 h w"]:
+    from skimage.registration import optical_flow_tvl1
+
+    def between(a: Grey, b: Grey) -> Float[np.ndarray, "h w 2"]:
+        down, right = optical_flow_tvl1(a.astype(np.float32) / 255, b.astype(np.float32) / 255)
+        return np.stack([right, down], -1)
+
+    return _each(between, first, second)
+
+
+def _raft(first: Pictures, second: Pictures) -> Float[Tensor, "b 2 h w"]:
+    return raft_flow(_raft_network(first.device), first, second)
+
+
+def raft_flow(network: nn.Module, first: Pictures, second: Pictures) -> Float[Tensor, "b 2 h w"]:
+    """The last flow of a RAFT network on pictures in [0, 1] of any size.
+
+    RAFT wants values in [-1, 1] and sides of at least 128 that are multiples of 8: the border is
+    repeated at the right and at the bottom.
+    """
+    height, width = first.shape[2:]
+    right, down = (max(128, -(-side // 8) * 8) - side for side in (width, height))
+    a, b = (F.pad(2 * x - 1, (0, right, 0, down), mode="replicate") for x in (first, second))
+    with torch.autocast(first.device.type, enabled=False):
+        return network(a, b)[-1][..., :height, :width]
+
+
+@functools.cache
+def _raft_network(device: torch.device) -> nn.Module:
+    from torchvision.models.optical_flow import Raft_Large_Weights, raft_large
+
+    url = Raft_Large_Weights.DEFAULT.url
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
+    if not path.is_file():
+        raise ReblurError(
+            f"flow 'raft': its weights are not at {path}; download {url} to there, or use 'dis'."
+        )
+    beginning = path.stem.rsplit("-", 1)[1]  # torchvision names a file by the digest's first digits
+    if not sha256_of_file(path).startswith(beginning):
+        raise ReblurError(f"flow 'raft': {path} is damaged; download {url} again.")
+    network = raft_large()
+    network.load_state_dict(torch.load(path, map_location=device, weights_only=True))
+    return network.to(device).eval().requires_grad_(False)
+
+
+METHODS: dict[str, Callable[[Pictures, Pictures], Tensor]] = {
+    "dis": _dis,
+    "tvl1": _tvl1,
+    "raft": _raft,
+}
+
+
+def consistency_mask(
+    flow: Float[Tensor, "b 2 h w"], back: Float[Tensor, "b 2 h w"]
+) -> Float[Tensor, "b 1 h w"]:
+    """1 where the flow and the flow back cancel, and the flow stays inside the picture; else 0.
+
+    `|u(x) + u'(x + u(x))|² < 0.01 (|u(x)|² + |u'(x + u(x))|²) + 0.5` (Sundaram, Brox, Keutzer,
+    ECCV 2010, equation 5).
+
+    Args:
+        flow: u, from a to b.
+        back: u', from b to a.
+    """
+    returned, inside = warp(back, flow)
+    error = (flow + returned).square().sum(1, keepdim=True)
+    length = (flow.square() + returned.square()).sum(1, keepdim=True)
+    return (error < 0.01 * length + 0.5).to(flow.dtype) * inside
+
+
+def published_mask(flow: Float[Tensor, "b 2 h w"], sigma: float = 0.35) -> Float[Tensor, "b 1 h w"]:
+    """1 where `|g − mean g| <= σ · mean g`, else 0: the mask of arXiv 2409.17792.
+
+    g is the luma of the flow drawn with the colour wheel of Baker et al. (IJCV 2011), in which the
+    hue is the flow's direction and white is no flow. It depends on the direction of the movement
+    more than on whether the flow is right, and is here for comparison.
+    """
+    from torchvision.utils import flow_to_image
+
+    drawn = torch.stack([flow_to_image(one.float()) for one in flow])  # each by its largest flow
+    grey = _luma(drawn.float())[:, None]
+    mean = grey.mean((1, 2, 3), keepdim=True)
+    return ((grey - mean).abs() <= sigma * mean).to(flow.dtype)
+
+
+class Correspondence(NamedTuple):
+    """One picture's flow to the other, and where to believe it."""
+
+    flow: Float32[Tensor, "b 2 h w"]
+    mask: Float32[Tensor, "b 1 h w"]
+
+
+MASKS = ("consistency", "published", "none")
+
+
+def correspond(
+    first: Pictures, second: Pictures, method: str = "dis", mask: str = "consistency"
+) -> tuple[Correspondence, Correspondence]:
+    """Flow and mask from `first` to `second`, and from `second` to `first`.
+
+    Args:
+        method: see `estimate_flow`.
+        mask: "consistency" (`consistency_mask`, and nothing where no flow was found), "published"
+            (`published_mask`), or "none" (1 everywhere).
+
+    Raises:
+        ReblurError: unknown mask, and as `estimate_flow`.
+    """
+    if mask not in MASKS:
+        raise ReblurError(f"mask: there is no '{mask}'; choose from {', '.join(MASKS)}.")
+    there, found = estimate_flow(first, second, method)
+    back, also_found = estimate_flow(second, first, method)
+    if mask == "consistency":
+        known = (found & also_found)[:, None, None, None]
+        masks = [consistency_mask(u, v) * known for u, v in ((there, back), (back, there))]
+    elif mask == "published":
+        masks = [published_mask(u) for u in (there, back)]
+    else:
+        masks = [torch.ones_like(u[:, :1]) for u in (there, back)]
+    return Correspondence(there, masks[0]), Correspondence(back, masks[1])
