@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image
+
 from reblur.files import sha256_of_file, write_json
 from reblur.randomness import key, numpy_generator
 
@@ -132,8 +133,9 @@ def picture(name: str, side: int = 160) -> np.ndarray:
 
 def examples(root: Path, study: Any, image: str = "000") -> list[Any]:
     """The panel's example of the synthetic set, with restored images written where runs are."""
-    from reblur.study.panels import read_example
     from scipy.ndimage import uniform_filter1d
+
+    from reblur.study.panels import read_example
 
     sharp = picture(image)
     blurred = uniform_filter1d(sharp, 9, axis=1)

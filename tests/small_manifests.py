@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from reblur.datasets import manifests
 
 SMALL = {

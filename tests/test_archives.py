@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 
 import pytest
+
 from reblur.datasets.archives import extract_files
 from reblur.datasets.fetching import fetch, verify
 from reblur.datasets.manifest_schema import File

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+
 from reblur.datasets import backbones
 from reblur.errors import ReblurError
 from small_manifests import SmallManifests, entry

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from reblur.datasets import camera
 from reblur.datasets.camera_cpu import expose_one, one_opencv_thread
 from reblur.datasets.exposures import Exposures, MotionBlurOptions, draw_exposures

@@ -1,7 +1,8 @@
 """Verdicts: every branch of the rule, and what made-up results say of the paper's claims."""
 
-import fake_results as fake
 import pytest
+
+import fake_results as fake
 from reblur.study import scale_recurrent
 from reblur.study.claims import Claim, judge
 from reblur.study.results import BLURRED, read_study

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from skimage import data
+
 from reblur.cli import main
 from reblur.datasets.images import read_image
 from reblur.errors import ReblurError
@@ -13,7 +15,6 @@ from reblur.evaluation.deblurring import best_weights, plan_outputs
 from reblur.evaluation.tiling import restore_image
 from reblur.networks import build_network
 from reblur.networks.weights import save_network
-from skimage import data
 
 PHOTOGRAPH = np.ascontiguousarray(data.chelsea()[50:170, 100:280])
 ORIENTATION, MAKE = 0x0112, 0x010F

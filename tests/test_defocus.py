@@ -7,6 +7,7 @@ import pytest
 import skimage.data
 import torch
 import yaml
+
 from reblur.datasets.defocus import DefocusOptions, DefocusPairs, synthesise_triplet
 from reblur.datasets.depth import LayeredDepth
 from reblur.datasets.depth_scenes import DepthScene, DepthScenes

@@ -7,6 +7,7 @@ import pytest
 import skimage.data
 import torch
 import torch.nn.functional as F
+
 from reblur.defocus_losses import (
     DefocusObjective,
     charbonnier,

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+
 from reblur.errors import ReblurError
 from reblur.networks import build_network
 from reblur.networks.complexity import count_parameters

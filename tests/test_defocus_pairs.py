@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+
 from reblur.datasets import defocus_pairs
 from reblur.datasets.defocus_pairs import (
     MAPS,

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from reblur.datasets.depth import LayeredDepth, fill_missing, from_depth, from_disparity
 from reblur.datasets.depth_scenes import (
     DepthScene,

@@ -6,6 +6,9 @@ import pytest
 import scipy.fft
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
+from skimage import data
+
 from reblur import metrics
 from reblur.datasets.images import write_image
 from reblur.datasets.layouts import KohlerImage
@@ -14,8 +17,6 @@ from reblur.errors import ReblurError
 from reblur.evaluation.alignment import align, compare_aligned
 from reblur.evaluation.kohler import integer_shift, kohler_scores, score_kohler, shifted
 from reblur.evaluation.scoring import do_nothing, score_pairs
-from scipy import ndimage
-from skimage import data
 
 SHARP = data.astronaut()[100:420, 60:410]
 

@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import ndimage
+from skimage import data
+
 from reblur import metrics
 from reblur.datasets.pairs import Pair
 from reblur.errors import ReblurError
 from reblur.evaluation import scoring
 from reblur.evaluation.scoring import do_nothing, restorer_of, score_pairs, write_scores
 from reblur.networks import build_network
-from scipy import ndimage
-from skimage import data
 
 COLUMNS = [*scoring.SCORE_COLUMNS, "seconds", "peak_memory_mb"]
 

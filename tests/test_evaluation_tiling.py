@@ -5,6 +5,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skimage import data
+from torch import nn
+from torch.nn import functional as F
+
 from reblur.datasets.images import to_tensor
 from reblur.errors import ReblurError
 from reblur.evaluation.tiling import (
@@ -15,9 +19,6 @@ from reblur.evaluation.tiling import (
     restore_tensor,
 )
 from reblur.networks import build_network
-from skimage import data
-from torch import nn
-from torch.nn import functional as F
 
 PHOTOGRAPH = data.astronaut()[:400, :508]
 

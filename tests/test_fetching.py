@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
+
 from reblur.datasets import downloads
 from reblur.datasets.fetching import fetch, verify
 from reblur.errors import ReblurError

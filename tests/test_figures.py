@@ -2,11 +2,12 @@
 
 import json
 
-import fake_results as fake
 import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
+
+import fake_results as fake
 from reblur.study import scale_recurrent
 from reblur.study.figures import save_figure
 from reblur.study.panels import crop_side, crop_window, read_example, save_slider

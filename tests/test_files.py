@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 import torch
+
 from reblur import files
 from reblur.errors import ReblurError
 from reblur.files import atomic_open, atomic_path, sha256_of_value, write_json, write_text

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 from PIL.TiffImagePlugin import IFDRational
+
 from reblur.datasets.images import read_image, read_image_16, to_tensor, to_uint8, write_image
 from reblur.errors import ReblurError
 

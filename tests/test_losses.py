@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from reblur.losses import multi_scale_mse, multi_scale_objective
 from torch import nn
 from torch.nn import functional
+
+from reblur.losses import multi_scale_mse, multi_scale_objective
 
 
 def images(*shape: int) -> torch.Tensor:

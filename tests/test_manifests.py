@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from reblur.datasets import manifests
 from reblur.datasets.commands import add_commands, human_size
 from reblur.datasets.manifests import (

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reblur import metrics
-from reblur.datasets.images import read_image
-from reblur.errors import ReblurError
 from scipy import ndimage
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from reblur import metrics
+from reblur.datasets.images import read_image
+from reblur.errors import ReblurError
 
 METRICS = (metrics.psnr, metrics.ssim, metrics.ssim_matlab, metrics.msssim)
 

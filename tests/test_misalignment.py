@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from reblur.datasets.depth import LayeredDepth
 from reblur.datasets.misalignment import (
     KINDS,

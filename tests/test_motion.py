@@ -9,6 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import uniform_filter1d
+from torch import Tensor
+
 from reblur.datasets import motion
 from reblur.datasets.camera_cpu import expose_one
 from reblur.datasets.exposures import Exposures, draw_exposures
@@ -16,8 +19,6 @@ from reblur.datasets.motion import MotionBlur, MotionBlurOptions, synthesise_pai
 from reblur.datasets.photographs import Photographs
 from reblur.errors import ReblurError
 from reblur.randomness import numpy_generator
-from scipy.ndimage import uniform_filter1d
-from torch import Tensor
 
 QUIET = {"shot_noise": (0.0, 0.0), "read_noise": (0.0, 0.0), "saturation_probability": 0.0}
 STILL = {"extent": (0.0, 0.0), "layer_probability": 0.0}

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+
 from reblur.errors import ReblurError
 from reblur.networks import build_network, network_names, network_options
 from reblur.networks.complexity import count_macs, count_parameters

@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
+
 from reblur.networks import build_network
 from reblur.networks.blocks import ResBlock
 from reblur.networks.complexity import count_parameters

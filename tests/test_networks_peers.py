@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+
 from reblur.networks import build_network
 from reblur.networks.nafnet import LayerNorm2d, NAFBlock, simple_gate
 from reblur.networks.resizing import shrink

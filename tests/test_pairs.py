@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from reblur.datasets import pairs
 from reblur.datasets.images import write_image
 from reblur.datasets.layouts import LAYOUTS

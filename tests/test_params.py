@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from reblur.datasets.motion import MotionBlurOptions
 from reblur.errors import ReblurError
 from reblur.networks import build_network

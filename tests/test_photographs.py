@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from reblur.datasets.crops import Crop, draw_crop, to_batch
 from reblur.datasets.images import to_tensor
 from reblur.datasets.manifests import files_of

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from reblur.study.notebooks import execute
 from reblur.study.pipeline import gather_locks, part_locks
 

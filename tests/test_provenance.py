@@ -5,6 +5,7 @@ import socket
 import subprocess
 
 import pytest
+
 import reblur
 from reblur.files import sha256_of_file
 from reblur.study import provenance

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from reblur.networks.complexity import count_parameters
 from reblur.networks.reblurring import (
     Reblurring,

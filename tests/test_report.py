@@ -5,8 +5,9 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 
-import fake_results as fake
 import pytest
+
+import fake_results as fake
 from reblur.errors import ReblurError
 from reblur.study import scale_recurrent
 from reblur.study.figures import save_figure

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from reblur.study.statistics import (
     difference_interval,
     expansion,

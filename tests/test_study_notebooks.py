@@ -4,6 +4,7 @@ import json
 
 import nbformat
 import pytest
+
 from reblur.errors import ReblurError
 from reblur.study.notebooks import checked_parameters, declared_parameters, execute
 

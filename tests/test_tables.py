@@ -1,9 +1,10 @@
 """Tables of made-up results: what they say, what is missing, the same bytes twice."""
 
-import fake_results as fake
 import numpy as np
 import pandas as pd
 import pytest
+
+import fake_results as fake
 from reblur.errors import ReblurError
 from reblur.study import scale_recurrent
 from reblur.study.comparisons import rebuild, study_of, variants_table

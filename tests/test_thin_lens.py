@@ -8,6 +8,7 @@ import pytest
 import scipy.signal
 import torch
 import torch.nn.functional as F
+
 from benchmarks.bench_thin_lens import by_fourier, reference_defocus, scenes
 from reblur.datasets.depth import LayeredDepth
 from reblur.datasets.thin_lens import (

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch import nn
+
 from reblur.errors import ReblurError
 from reblur.losses import multi_scale_objective
 from reblur.training import TrainingOptions, learning_rate, session, train
@@ -15,9 +18,7 @@ from reblur.training.averaging import AveragedNetwork
 from reblur.training.batches import batches, sample_indices
 from reblur.training.processes import Processes
 from reblur.training.records import Record
-from safetensors.torch import load_file
 from tiny_training import OPTIONS, RandomPairs, TinyNetwork, final_bytes, in_phases, run
-from torch import nn
 
 
 def rows_of(path: Path) -> list[dict[str, float]]:
@@ -262,6 +263,23 @@ def test_bf16_runs_the_network_in_bf16(tmp_path):
     assert seen == [torch.bfloat16, torch.float32]
 
 
+def test_a_compiled_network_trains_alike(tmp_path, monkeypatch):
+    """With the backend that only traces: compiling for real takes minutes."""
+    changes = {"steps": 8}
+    plain = rows_of(run(tmp_path / "plain", changes, network=TinyNetwork(dropout=0.0)).log)
+    compiled, compile_for_real = [], torch.compile
+
+    def traced(network):
+        compiled.append(network)
+        return compile_for_real(network, backend="eager")
+
+    monkeypatch.setattr(torch, "compile", traced)
+    changes |= {"compile": True}
+    rows = rows_of(run(tmp_path / "compiled", changes, network=TinyNetwork(dropout=0.0)).log)
+    assert len(compiled) == 1
+    assert rows == [pytest.approx(row, rel=1e-5) for row in plain]
+
+
 # ---------------------------------------------------------------------------------- averaging
 
 
@@ -374,6 +392,15 @@ def test_records_grow_by_columns_and_keep_float32_exactly(tmp_path):
     assert torch.tensor(float("0.100000001")).item() == value
     Record(tmp_path / "r.csv", record.rows[:1])
     assert (tmp_path / "r.csv").read_text().splitlines() == ["step,loss", "1,0.100000001"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_log_on_a_full_disk_says_so(tmp_path):
+    record = Record(tmp_path / "r.csv", [{"step": 1}])
+    record.path.unlink()
+    record.path.symlink_to("/dev/full")
+    with pytest.raises(ReblurError, match=r"r.csv: the disk is full; free some space and run"):
+        record.append({"step": 2})
 
 
 def test_the_bar_and_the_watcher_see_the_rows(tmp_path, capsys):

@@ -3,6 +3,7 @@
 import nbformat
 import pytest
 from nbclient import NotebookClient
+
 from reblur.training import LiveCurve
 from reblur.training.progress import curve_figure
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+
 from tiny_training import TinyNetwork, in_phases, run
 
 SCRIPT = Path(__file__).with_name("tiny_training.py")

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
+
 from reblur.errors import ReblurError
 from reblur.training import state
-from safetensors.torch import load_file
 from tiny_training import RandomPairs, final_bytes, run
 
 STEPS = {"steps": 60, "validate_every": 15, "checkpoint_seconds": 1000}

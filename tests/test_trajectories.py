@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
 from reblur.datasets.trajectories import (
     NORMAL_DRAWS,
     UNIFORM_DRAWS,
@@ -12,7 +14,6 @@ from reblur.datasets.trajectories import (
     rotations,
     transform,
 )
-from scipy.spatial.transform import Rotation
 
 STILL = {"jolt_probability": 0.0, "tremor": 0.0}
 

@@ -3,9 +3,10 @@
 import json
 import shutil
 
-import fake_results as fake
 import pandas as pd
 import pytest
+
+import fake_results as fake
 from reblur.study.report import write_report
 from reblur.study.verify import remarks, verify
 from test_report import params, write_project

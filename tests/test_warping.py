@@ -7,6 +7,7 @@ import skimage.data
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from reblur import warping
 from reblur.errors import ReblurError
 from reblur.warping import (

@@ -5,6 +5,7 @@ import json
 import pytest
 import safetensors.torch
 import torch
+
 from reblur.errors import ReblurError
 from reblur.networks import build_network, network_names
 from reblur.networks.weights import KEY, load_network, save_network

@@ -12,10 +12,11 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from torch import Tensor, nn
+
 from reblur.losses import multi_scale_objective
 from reblur.randomness import torch_generator
 from reblur.training import TrainingOptions, TrainingResult, train
-from torch import Tensor, nn
 
 OPTIONS = {"steps": 40, "batch": 4, "lr": 1e-2, "log_every": 8, "clip_norm": 0.05, "ema": 0.9}
 

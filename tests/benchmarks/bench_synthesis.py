@@ -14,6 +14,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from scipy.ndimage import map_coordinates
+from skimage.transform import warp
+
 from reblur.datasets.camera import HIGHLIGHT, average_frames
 from reblur.datasets.camera_cpu import expose_one, one_opencv_thread
 from reblur.datasets.exposures import Exposures, MotionBlurOptions, draw_exposures
@@ -21,8 +24,6 @@ from reblur.datasets.motion import MotionBlur
 from reblur.datasets.photographs import Photographs
 from reblur.losses import multi_scale_mse
 from reblur.networks import build_network
-from scipy.ndimage import map_coordinates
-from skimage.transform import warp
 
 Warp = Callable[[np.ndarray, np.ndarray, tuple[int, int]], np.ndarray]
 

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.ndimage
 import scipy.signal
 import torch
+
 from reblur.datasets.depth import LayeredDepth
 from reblur.datasets.thin_lens import (
     Aperture,

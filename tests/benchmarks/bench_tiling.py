@@ -55,9 +55,10 @@ def restored(width: int, shape: tuple[int, int], tile: int | None) -> dict[str, 
 
 def child(width: int, rows: int, columns: int, tile: int | None) -> dict[str, float]:
     import numpy as np
+    from skimage import data
+
     from reblur.evaluation.tiling import restore_image
     from reblur.networks import build_network
-    from skimage import data
 
     motif = data.astronaut()
     repeats = (-(-rows // motif.shape[0]), -(-columns // motif.shape[1]), 1)

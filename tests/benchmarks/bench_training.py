@@ -16,10 +16,11 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from torch import Tensor, nn
+
 from reblur.losses import multi_scale_objective
 from reblur.networks import build_network
 from reblur.training import TrainingOptions, train
-from torch import Tensor, nn
 
 Batch = dict[str, Tensor]
 

@@ -69,16 +69,16 @@ class MotionBlur:
 
         def pictures(group: np.ndarray) -> Pictures:
             chosen = exposures.rows(group)
-            contents = [scenes[group]]
+            contents = [_rows(scenes, group)]
             for n in range(chosen.layers[0]):
-                contents.append(things[n][np.searchsorted(having[n], group)])
+                contents.append(_rows(things[n], np.searchsorted(having[n], group)))
             origins = chosen.centres - (self.crop - 1) / 2
             keys = [(indices[row],) for row in group]
             return _expose(contents, chosen, origins, size, options, seed, keys, device)
 
         groups = _groups(exposures.layers, device)
         pairs = _map(pictures, groups, device)
-        blurred, sharp = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+        blurred, sharp = (_joined(parts) for parts in zip(*pairs, strict=True))
         order = np.argsort(np.concatenate(groups))
         if not np.array_equal(order, rows):
             order = torch.from_numpy(order).to(device)
@@ -119,15 +119,15 @@ def synthesise_pair(
         rows = _mirrored(np.arange(-margin, size[0] + margin) + top, height)
         columns = _mirrored(np.arange(-margin, size[1] + margin) + left, width)
         contents = [
-            torch.from_numpy(layer[rows][:, columns].transpose(2, 0, 1)[None]).to(device) / 255
+            torch.from_numpy(layer[rows][:, columns].transpose(2, 0, 1)[None] / np.float32(255))
             for layer in layers
         ]
         origin = np.array([[left - (width - 1) / 2, top - (height - 1) / 2]])
         keys = [(index, top, left)]
         parts = _expose(contents, exposures, origin, size, options, seed, keys, device)
         for whole, part in zip(pair, parts, strict=True):
-            shown = part[0].permute(1, 2, 0).mul(255).round().to(torch.uint8)
-            whole[top : top + size[0], left : left + size[1]] = shown.cpu().numpy()
+            shown = np.rint(255 * part[0].cpu().numpy()).transpose(1, 2, 0)
+            whole[top : top + size[0], left : left + size[1]] = shown
 
     corners = [(y, x) for y in range(0, height, TILE) for x in range(0, width, TILE)]
     _map(tile, corners, device)
@@ -157,7 +157,7 @@ def _expose(
     noise = None
     if options.shot_noise[1] or options.read_noise[1]:
         generators = [torch_generator(seed, "motion/noise", *key, device=device) for key in keys]
-        noise = torch.stack([torch.randn(*size, 3, generator=g, device=device) for g in generators])
+        noise = _joined([torch.randn(1, *size, 3, generator=g, device=device) for g in generators])
     if device.type == "cpu" and len(keys) == 1:
         arrays = [content[0].numpy() for content in contents]
         draws = None if noise is None else noise[0].numpy()
@@ -165,6 +165,20 @@ def _expose(
         return torch.from_numpy(pair[0])[None], torch.from_numpy(pair[1])[None]
     contents = [content.to(device, non_blocking=True) for content in contents]
     return expose(contents, exposures, origins, size, options.margin, noise)
+
+
+# torch spreads even these small copies over its threads and then waits for the slowest, which on a
+# busy machine takes longer than all the rest; so they are views, or NumPy's.
+
+
+def _rows(batch: Tensor, rows: np.ndarray) -> Tensor:
+    return batch[rows[0] : rows[0] + 1] if len(rows) == 1 else batch[rows]
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    if parts[0].device.type == "cpu":
+        return torch.from_numpy(np.concatenate([part.numpy() for part in parts]))
+    return torch.cat(parts)
 
 
 def _map(function: Callable[[Any], Any], items: Sequence[Any], device: torch.device) -> list[Any]:

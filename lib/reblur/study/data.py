@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from reblur.datasets.images import to_uint8, write_image
-from reblur.datasets.manifests import load_manifest, manifest_hash
+from reblur.datasets.layouts import open_kohler
+from reblur.datasets.manifests import load_manifest, locate, manifest_hash
 from reblur.datasets.motion import MotionBlur, MotionBlurOptions
 from reblur.datasets.pairs import Pair, PairCrops, open_pairs, open_pairs_of
 from reblur.datasets.photographs import open_photographs
 from reblur.errors import ReblurError
-from reblur.files import write_json
+from reblur.evaluation.alignment import compare_aligned
+from reblur.evaluation.kohler import score_kohler
+from reblur.evaluation.scoring import Restorer, compare_pixels, score_pairs
+from reblur.files import write_json, write_text
 from reblur.study.params import profile_of, project_root, results_folder, runs_of
 from reblur.study.results import Study, read_study
 from reblur.study.tables import NOT_AVAILABLE
@@ -156,6 +161,41 @@ def test_sets(params: dict[str, Any], profile: str) -> dict[str, TestSet]:
         chosen = spread(len(pairs), data["real"].get("pairs"))
         found[name] = TestSet(name, pairs, chosen, data["real"].get("size"))
     return found
+
+
+def score_sets(restorer: Restorer, sets: dict[str, TestSet], device: str) -> pd.DataFrame:
+    """The scores of a restorer on every test set, each by the protocol of its field.
+
+    Pairs that a rig took (layout `realblur`) are aligned before they are compared, as published;
+    LPIPS is left out there. All others are compared pixel by pixel.
+    """
+    tables = []
+    for name, pairs in sets.items():
+        rig = name != SYNTHETIC and load_manifest(name).layout == "realblur"
+        compare = compare_aligned if rig else compare_pixels
+        tables.append(
+            score_pairs(restorer, pairs, name, compare=compare, lpips=not rig, device=device)
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def score_kohler_where_here(
+    params: dict[str, Any], profile: str, restorer: Restorer, folder: Path
+) -> pd.DataFrame | str:
+    """Write `kohler.csv` into a run's folder, where the profile asks for the benchmark and has it.
+
+    Returns:
+        The table, or the sentence that says why there is none.
+    """
+    if not profile_of(params, profile)["data"].get("kohler", False):
+        return f"profile {profile} does not ask for Köhler's benchmark."
+    try:
+        images = open_kohler(locate("kohler"))
+    except ReblurError as error:
+        return str(error)
+    scores = score_kohler(restorer, images)
+    write_text(folder / "kohler.csv", scores.to_csv(index=False, lineterminator="\n"))
+    return scores
 
 
 def available(profile: str) -> list[str]:

@@ -8,22 +8,8 @@ from typing import Any
 
 import yaml
 
+from reblur.datasets.manifests import project_root
 from reblur.errors import ReblurError
-
-
-def project_root() -> Path:
-    """The nearest folder, from the current one upwards, that holds params.yaml and dvc.yaml.
-
-    Raises:
-        ReblurError: there is none.
-    """
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
-            return folder
-    raise ReblurError(
-        f"{here}: no params.yaml and dvc.yaml here or above; change into the project's folder."
-    )
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from reblur.errors import ReblurError
+from reblur.evaluation.scoring import METRICS, SCORE_COLUMNS
 from reblur.study.statistics import (
     Interval,
     difference_interval,
@@ -24,8 +25,6 @@ from reblur.study.statistics import (
     missing_interval,
 )
 
-METRICS = ("psnr", "ssim", "ssim_matlab", "lpips")
-SCORE_COLUMNS = ("dataset", "image", "scene", *METRICS)
 BLURRED = "blurred"  # 'do nothing', in the place of a variant's name
 NO_EVIDENCE = re.compile(r"^Profile \S+: shows that it runs; its numbers are no evidence\. ?")
 RUN_KEYS = ("variant", "seed", "parameters", "macs", "steps", "seconds", "weights_sha256")

@@ -39,7 +39,7 @@ def configuration(params: dict[str, Any], run: Run) -> dict[str, Any]:
     options = dict(chapter["variants"][run.variant])
     name = options.pop("network")
     training = {**part["training"], "steps": part["steps"][run.variant]}
-    data = {k: v for k, v in profile["data"].items() if k not in ("synthetic", "real")}
+    data = {k: v for k, v in profile["data"].items() if k not in ("synthetic", "real", "kohler")}
     hashes = data_hashes(profile["data"])
     return {
         "variant": run.variant,

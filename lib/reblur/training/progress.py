@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -85,7 +86,7 @@ class LiveCurve:
                 self._handle.update(image)
 
 
-def curve_figure(log: Sequence[Row], validation: Sequence[Row]):
+def curve_figure(log: Sequence[Row], validation: Sequence[Row]) -> Any:
     """A matplotlib figure of a training's log and validation rows, outside pyplot's bookkeeping."""
     from matplotlib.figure import Figure
 

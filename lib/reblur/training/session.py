@@ -80,7 +80,8 @@ class Session:
         """Take up the state in the folder, if there is one; returns its step.
 
         Raises:
-            ReblurError: it is the state of another training, or damaged.
+            ReblurError: it is the state of another training, or damaged; or not all processes see
+                it.
         """
         if self._processes.is_main:
             self._files.remove_leavings()
@@ -90,6 +91,7 @@ class Session:
             facts, tensors = loaded
             self._refuse_another(facts["identity"])
             self._restore(facts, tensors)
+        self._refuse_unequal_starts()
         self.log = self._record(LOG, facts["log"])
         self.timing = self._record(TIMING, facts["timing"])
         self.validation = self._record(VALIDATION, facts["validation"])
@@ -289,6 +291,14 @@ class Session:
                     f"{there.get(name)} there, {here.get(name)} here); delete it or choose another "
                     "folder."
                 )
+
+    def _refuse_unequal_starts(self) -> None:
+        mine = torch.tensor(float(self.step), device=self._processes.device)
+        if self._processes.minimum(mine) != mine:
+            raise ReblurError(
+                f"{self.folder} holds a state of step {self.step} here, and another one where a "
+                "process of this training runs; use a folder that all nodes share."
+            )
 
     def _record(self, name: str, rows: list[Row]) -> Record:
         return Record(self.folder / name if self._processes.is_main else None, rows)
