@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+
 from reblur.errors import ReblurError
 from reblur.training import TrainingOptions, learning_rate
 
