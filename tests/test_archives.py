@@ -74,6 +74,7 @@ def test_archives_that_reach_outside_are_refused(pack, name, tmp_path):
         tarred(GOOD, link="top/a.bin", kind=tarfile.LNKTYPE),
         tarred(GOOD, link="", kind=tarfile.CHRTYPE),
     ],
+    ids=["symbolic link in a zip", "symbolic link", "hard link", "device"],
 )
 def test_links_and_devices_are_refused(archive, tmp_path):
     (tmp_path / "archive").write_bytes(archive)
@@ -93,7 +94,11 @@ def test_members_are_checked(pack, tmp_path):
     assert final_files(tmp_path) == ["archive"]
 
 
-@pytest.mark.parametrize("damage", [b"", b"no archive", tarred(GOOD)[:40], zipped(GOOD)[:40]])
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"no archive", tarred(GOOD)[:40], zipped(GOOD)[:40]],
+    ids=["empty", "text", "cut tar", "cut zip"],
+)
 def test_damaged_archives(damage, tmp_path):
     (tmp_path / "archive").write_bytes(damage)
     with pytest.raises(ReblurError, match="is damaged, or no zip or tar"):

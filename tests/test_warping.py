@@ -165,6 +165,8 @@ def test_other_mistakes_are_sentences():
         estimate_flow(noise(), noise(), "farneback")
     with pytest.raises(ReblurError, match=r"sizes differ \(31×20 and 30×20\)"):
         estimate_flow(noise(), noise()[..., :30])
+    with pytest.raises(ReblurError, match=r"sizes differ \(31×20 and 31×19\)"):
+        correspond(noise(), noise()[..., :19, :])
     with pytest.raises(ReblurError, match="no 'hue'; choose from consistency, published, none"):
         correspond(noise(), noise(), mask="hue")
 

@@ -10,6 +10,7 @@ reported as not found: no pixel of it is reliable.
 
 import functools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,16 +87,7 @@ def estimate_flow(first: Pictures, second: Float[Tensor, "b 3 _ _"], method: str
         ReblurError: unknown method; values that are not finite; pictures of different sizes; or
             RAFT's weights are not there.
     """
-    if method not in METHODS:
-        raise ReblurError(f"flow: there is no '{method}'; choose from {', '.join(METHODS)}.")
-    if first.shape != second.shape:
-        sizes = " and ".join("×".join(map(str, x.shape[:1:-1])) for x in (first, second))
-        raise ReblurError(f"flow: the pictures' sizes differ ({sizes}); crop both to the same.")
-    if not (torch.isfinite(first).all() and torch.isfinite(second).all()):
-        raise ReblurError(
-            "flow: a picture holds values that are not finite; check its file, or lower lr if a "
-            "network made it."
-        )
+    _check(first, second, method)
     first, second = first.float().clamp(0, 1), second.float().clamp(0, 1)
     found = (_contrast(first) >= FLAT / 255) & (_contrast(second) >= FLAT / 255)
     if min(first.shape[2:]) < SMALLEST:
@@ -106,6 +98,19 @@ def estimate_flow(first: Pictures, second: Float[Tensor, "b 3 _ _"], method: str
         found &= torch.isfinite(flow).flatten(1).all(1)
         flow[~found] = 0.0
     return Flow(flow, found)
+
+
+def _check(first: Tensor, second: Tensor, method: str) -> None:
+    if method not in METHODS:
+        raise ReblurError(f"flow: there is no '{method}'; choose from {', '.join(METHODS)}.")
+    if first.shape != second.shape:
+        sizes = " and ".join("×".join(map(str, x.shape[:1:-1])) for x in (first, second))
+        raise ReblurError(f"flow: the pictures' sizes differ ({sizes}); crop both to the same.")
+    if not (torch.isfinite(first).all() and torch.isfinite(second).all()):
+        raise ReblurError(
+            "flow: a picture holds values that are not finite; check its file, or lower lr if a "
+            "network made it."
+        )
 
 
 def _luma(pictures: Pictures) -> Float[Tensor, "b h w"]:
@@ -121,13 +126,18 @@ def _each(
 ) -> Float[Tensor, "b 2 h w"]:
     """The flow of every pair, by a function on 8-bit luma."""
     greys = [(_luma(x) * 255).round().to(torch.uint8).cpu().numpy() for x in (first, second)]
-    flows = [between(a, b) for a, b in zip(*greys, strict=True)]
+    with ThreadPoolExecutor() as pool:  # OpenCV leaves Python's lock to the others
+        flows = list(pool.map(between, *greys))
     return torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2).to(first)
 
 
 def _dis(first: Pictures, second: Pictures) -> Float[Tensor, "b 2 h w"]:
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return _each(lambda a, b: search.calc(a, b, None), first, second)
+    def between(a: Grey, b: Grey) -> Float[np.ndarray, "h w 2"]:
+        # One for each pair: it is not safe between threads, and keeps scales from call to call.
+        search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        return search.calc(a, b, None)
+
+    return _each(between, first, second)
 
 
 def _tvl1(first: Pictures, second: Pictures) -> Float[Tensor, "b 2 h w"]:
@@ -226,7 +236,10 @@ MASKS = ("consistency", "published", "none")
 
 
 def correspond(
-    first: Pictures, second: Pictures, method: str = "dis", mask: str = "consistency"
+    first: Pictures,
+    second: Float[Tensor, "b 3 _ _"],
+    method: str = "dis",
+    mask: str = "consistency",
 ) -> tuple[Correspondence, Correspondence]:
     """Flow and mask from `first` to `second`, and from `second` to `first`.
 
@@ -240,10 +253,11 @@ def correspond(
     """
     if mask not in MASKS:
         raise ReblurError(f"mask: there is no '{mask}'; choose from {', '.join(MASKS)}.")
-    there, found = estimate_flow(first, second, method)
-    back, also_found = estimate_flow(second, first, method)
+    _check(first, second, method)
+    flow, found = estimate_flow(torch.cat([first, second]), torch.cat([second, first]), method)
+    there, back = flow.chunk(2)
     if mask == "consistency":
-        known = (found & also_found)[:, None, None, None]
+        known = found.view(2, -1).all(0)[:, None, None, None]
         masks = [consistency_mask(u, v) * known for u, v in ((there, back), (back, there))]
     elif mask == "published":
         masks = [published_mask(u) for u in (there, back)]

@@ -81,14 +81,16 @@ class UNet(nn.Module):
         self.out = conv(width, 3, 3)
 
     def initialise(self, seed: int) -> None:
-        """He-uniform convolutions (no layer normalises), zero biases; the last a tenth of that.
+        """He-uniform convolutions (no layer normalises), zero biases; the last a hundredth of that.
 
-        `W ~ U(-a, a)`, `a = sqrt(6 / fan_in)` (He et al., ICCV 2015, equation 10).
+        `W ~ U(-a, a)`, `a = sqrt(6 / fan_in)` (He et al., ICCV 2015, equation 10). The network
+        starts with next to no output: random features that disturb the photograph are put to
+        sleep within some steps, and do not always wake again.
         """
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv2d):
                 bound = (6.0 / module.weight[0].numel()) ** 0.5
-                bound *= 0.1 if module is self.out else 1.0
+                bound *= 0.01 if module is self.out else 1.0
                 draw(module.weight, seed, f"unet.{name}.weight", "uniform", bound)
                 nn.init.zeros_(module.bias)
 
