@@ -217,3 +217,7 @@ def test_a_study_without_any_run_has_tables_of_missing(tmp_path):
         read_study(tmp_path / "empty", fake.runs(1), ["synthetic"]), fake.CHAPTER
     )
     assert shown(tables[1], "SS")[1] == "missing"
+
+
+def test_a_table_without_rows_survives_its_file():
+    assert from_csv(to_csv(pd.DataFrame([]))).empty

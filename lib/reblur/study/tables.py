@@ -139,6 +139,8 @@ def _csv_value(value: Any, digits: int) -> str:
 
 def from_csv(text: str, texts: Iterable[str] = ()) -> pd.DataFrame:
     """The frame that `to_csv` wrote; columns of numbers become floats, but for those in `texts`."""
+    if not text.strip():  # a table without rows, such as the differences of a single variant
+        return pd.DataFrame()
     frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     for name in frame.columns.difference(list(texts), sort=False):
         filled = frame[name][frame[name] != ""]
