@@ -25,7 +25,7 @@ from reblur.study.results import Study, read_study
 from reblur.study.tables import NOT_AVAILABLE
 
 #: So many images of each test set are kept as restored, for the panels.
-KEPT = 4
+KEPT = 2
 
 #: The name of the test set of synthesised blur, and of its folder under `results/<profile>/data`.
 SYNTHETIC = "synthetic"
@@ -243,7 +243,7 @@ def examples(params: dict[str, Any], profile: str, study: Study) -> list:
     from reblur.study.panels import read_example  # matplotlib: half a second that training spares
 
     sets = test_sets(params, profile)
-    variants = params["scale_recurrent"]["panel"]
+    variants = [name for name in params["scale_recurrent"]["panel"] if name in study.variants]
     found = []
     for position in range(KEPT):
         for name, pairs in sets.items():
