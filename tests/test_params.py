@@ -10,7 +10,7 @@ from reblur.datasets.motion import MotionBlurOptions
 from reblur.errors import ReblurError
 from reblur.networks import build_network
 from reblur.study.params import Run, check, profile_of, read_params, runs_of
-from reblur.study.runs import configuration
+from reblur.study.runs import configuration, shared
 from reblur.training import TrainingOptions
 
 ROOT = Path(__file__).parents[1]
@@ -85,6 +85,16 @@ def test_a_configuration_tells_what_its_bytes_hang_on(monkeypatch):
     assert configuration(longer, Run("demo", "ss", 0)) == configuration(
         PARAMS, Run("demo", "ss", 0)
     )
+
+
+def test_a_batch_is_shared_by_the_processes_or_refused(monkeypatch):
+    options = TrainingOptions(steps=1, batch=16)
+    assert shared(options) == options
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert shared(options).batch == 4
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(ReblurError, match="cannot be shared by 3 processes"):
+        shared(options)
 
 
 def test_broken_yaml_is_one_sentence(tmp_path):

@@ -28,6 +28,14 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     notebook.add_argument("-o", "--output", type=Path, required=True, help="the executed copy")
     notebook.set_defaults(run=run_notebook)
 
+    train = commands.add_parser(
+        "train", help="train one variant without a notebook, for 'accelerate launch' and clusters"
+    )
+    train.add_argument("--profile", default="demo")
+    train.add_argument("--variant", required=True)
+    train.add_argument("--seed", type=int, default=0)
+    train.set_defaults(run=run_train)
+
     report = commands.add_parser("report", help="make a profile's report page from its results")
     report.add_argument("profile")
     report.set_defaults(run=run_report)
@@ -81,6 +89,25 @@ def run_notebook(arguments: argparse.Namespace) -> int:
     root = project_root()
     path = root / "notebooks" / f"{arguments.name}.ipynb"
     execute(path, arguments.output, checked_parameters(path, given), working_folder=root)
+    return 0
+
+
+def run_train(arguments: argparse.Namespace) -> int:
+    """Train to the end; the run's stage then finds it finished and only writes its notebook."""
+    from reblur.study.params import prepare_machine, project_root, read_params, runs_of_variant
+    from reblur.study.provenance import stamp
+    from reblur.study.runs import configuration, save_run, train_run
+
+    root = project_root()
+    params = read_params(root / "params.yaml")
+    device = prepare_machine(params, arguments.profile)
+    for run in runs_of_variant(params, arguments.profile, arguments.variant, arguments.seed):
+        config = configuration(params, run)
+        result = train_run(config, device)
+        if os.environ.get("RANK", "0") == "0":  # one process of several writes
+            made = stamp(run.profile, config, config["data_hashes"], [], root / run.folder)
+            save_run(root / run.folder, config, result, made)
+            print(root / run.folder)
     return 0
 
 

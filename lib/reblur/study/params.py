@@ -206,7 +206,7 @@ def runs_of_variant(params: dict[str, Any], profile: str, variant: str, seed: in
 def prepare_machine(params: dict[str, Any], profile: str) -> str:
     """Set the number of threads and return the device ("cpu", "cuda") that the profile names.
 
-    `device: auto` takes a GPU where there is one. The number of threads is part of the parameters
+    The number of threads is part of the parameters
     because a sum over another number of threads rounds differently.
 
     Raises:
@@ -219,8 +219,8 @@ def prepare_machine(params: dict[str, Any], profile: str) -> str:
         torch.set_num_threads(int(machine["threads"]))
         os.environ["OMP_NUM_THREADS"] = str(machine["threads"])
     device = machine["device"]
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.cuda.is_available():
+        torch.backends.cudnn.benchmark = True  # crops of one size: the fastest kernels, once
     if device == "cuda" and not torch.cuda.is_available():
         raise ReblurError(
             f"profile {profile!r} needs a CUDA GPU and none was found; run it on such a machine, "

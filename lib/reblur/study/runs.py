@@ -1,7 +1,8 @@
 """From params.yaml to a trained network: what a run is made of, and what it leaves behind."""
 
 import json
-from dataclasses import fields
+import os
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,23 @@ def mean_psnr(network: nn.Module, pairs: list, device: str) -> float:
     return float(np.mean([psnr(pair.sharp, restore(pair.blurred)) for pair in pairs]))
 
 
+def shared(options: TrainingOptions) -> TrainingOptions:
+    """The options of one of the processes that `accelerate launch` started: its part of the batch.
+
+    A run is the same run, to rounding, on any number of GPUs.
+
+    Raises:
+        ReblurError: the batch cannot be shared equally.
+    """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if options.batch % processes:
+        raise ReblurError(
+            f"a batch of {options.batch} cannot be shared by {processes} processes; start a "
+            "number of them that divides it."
+        )
+    return replace(options, batch=options.batch // processes)
+
+
 def train_run(config: dict[str, Any], device: str, **watching: Any) -> TrainingResult:
     """Train (or go on training) the run of `config`; the exact state stands in its scratch folder.
 
@@ -134,7 +152,7 @@ def train_run(config: dict[str, Any], device: str, **watching: Any) -> TrainingR
         device: "cpu" or "cuda".
         watching: passed to `train` (`validate`, `progress`, `watch`); changes no number.
     """
-    options = TrainingOptions.from_dict(config["training"])
+    options = shared(TrainingOptions.from_dict(config["training"]))
     source = training_source(config["data"], config["crop"])
     objective = config.get("objective")
     return train(

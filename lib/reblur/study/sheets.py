@@ -54,7 +54,7 @@ def _thumbnail(picture: np.ndarray) -> Image.Image:
     return image
 
 
-def _cut(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.ImageFont, width: int) -> str:
+def _cut(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     """The text, shortened with an ellipsis until it is at most `width` pixels wide."""
     if draw.textlength(text, font) <= width:
         return text

@@ -112,6 +112,7 @@ def train(
                     session.save()
                 if stopping:
                     leave(signals)
+    seconds = session.seconds
     if watch is not None:
         watch(session.log.rows, session.validation.rows, True)
     return TrainingResult(
@@ -120,6 +121,6 @@ def train(
         timing=folder / TIMING,
         validation=folder / VALIDATION,
         steps=session.step,
-        seconds=session.seconds,
+        seconds=seconds,
         resumed_from=resumed_from,
     )
