@@ -107,11 +107,12 @@ MARGIN = 0.1  # dB: what a misalignment 'costs' at least, fixed before any run
 
 
 def labels(study: Study) -> dict[str, str]:
-    """Every arm's name for people: the variant's, and its level."""
+    """Every arm's name for people, asked for or not: the variant's, and its level."""
+    arms = [arm_at(variant, level) for variant in NAMES for level in levels_of(study)]
     return {
-        arm: NAMES.get(variant_of(arm), variant_of(arm))
+        arm: NAMES[variant_of(arm)]
         + ("" if variant_of(arm).startswith(ALIGNED) else f", {level_of(arm)} px")
-        for arm in study.variants
+        for arm in arms
     }
 
 

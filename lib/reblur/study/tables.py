@@ -140,6 +140,8 @@ def _csv_value(value: Any, digits: int) -> str:
 
 def from_csv(text: str, texts: Iterable[str] = ()) -> pd.DataFrame:
     """The frame that `to_csv` wrote; columns of numbers become floats, but for those in `texts`."""
+    if not text.strip():
+        return pd.DataFrame()  # a table without a row
     frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     for name in frame.columns.difference(list(texts), sort=False):
         filled = frame[name][frame[name] != ""]
