@@ -40,7 +40,8 @@ def test_errors_of_maps_that_are_known():
     assert map_errors(np.abs(true), true) == pytest.approx({"mae": 0, "correlation": 1})
     assert map_errors(np.abs(true) + 2, true)["mae"] == pytest.approx(2)
     assert map_errors(np.abs(true) ** 2, true)["correlation"] == pytest.approx(1)  # ranks alone
-    assert np.isnan(map_errors(np.ones_like(true), true)["correlation"])
+    assert map_errors(np.ones_like(true), true)["correlation"] == 0
+    assert np.isnan(map_errors(true, np.ones_like(true))["correlation"])
 
 
 def test_local_contrast_finds_the_blurred_half():

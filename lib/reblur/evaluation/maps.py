@@ -69,13 +69,16 @@ def map_errors(
     """How far an estimated map is from the true one.
 
     Returns:
-        "mae": mean absolute difference in pixels; "correlation": Spearman's rank correlation, NaN
-        where one of the maps is constant.
+        "mae": mean absolute difference in pixels; "correlation": Spearman's rank correlation, 0
+        for an estimate that is constant, which ranks nothing; NaN where the true map is.
     """
     true = np.abs(true)
     ranks = [_ranks(values) for values in (estimated, true)]
-    constant = any(values.std() == 0 for values in ranks)
-    correlation = float("nan") if constant else float(np.corrcoef(*ranks)[0, 1])
+    deviations = [float(values.std()) for values in ranks]
+    if deviations[1] == 0:
+        correlation = float("nan")
+    else:
+        correlation = float(np.corrcoef(*ranks)[0, 1]) if deviations[0] else 0.0
     return {"mae": float(np.abs(estimated - true).mean()), "correlation": correlation}
 
 

@@ -43,7 +43,7 @@ def quality_over_misalignment(
         for heading, variants in groups.items()
     }
     asked = {heading: variants for heading, variants in asked.items() if variants}
-    figure, grid = canvas(1, max(1, len(asked)), height=4.6, sharey=True)
+    figure, grid = canvas(1, max(1, len(asked)), height=4.6)
     words = []
     for axes, (heading, variants) in zip(grid[0], asked.items(), strict=False):
         axes.set_title(heading, loc="left")
@@ -64,13 +64,14 @@ def quality_over_misalignment(
             )
         axes.axhline(0, color=INK, ls="--", lw=1.2, label="do nothing")
         axes.set_xticks(range(len(levels)), [str(level) for level in levels])
-        axes.set_xlabel("misalignment of the training pairs (px, root mean square)")
+        axes.set_xlabel("misalignment of the training pairs (px)")
         axes.grid(axis="x", visible=False)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=8.5)
-    grid[0, 0].set_ylabel(f"PSNR gain over the blurred input (dB), {dataset}")
+    grid[0, 0].set_ylabel("PSNR gain over doing nothing (dB)")
     caption = (
-        "Trained from pairs that are misaligned by so much, tested on pairs that are aligned. "
-        "Bars: 95 % intervals over seeds and images."
+        f"Trained from pairs that are misaligned by so much (root mean square), tested on {dataset}, "
+        "whose pairs are aligned. Bars: 95 % intervals over seeds and images. The axes of the two "
+        "groups differ."
     )
     return finished(study, stem, title, caption, "; ".join(words) + ".", figure)
 
