@@ -222,10 +222,17 @@ def test_the_teaching_notebooks_run(name, parameters, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_exploring_notebook_runs_on_results(project, tmp_path):
+@pytest.mark.parametrize(
+    ("parameters", "shown"),
+    [
+        ({}, "SR-EDRB3"),
+        ({"chapter": "defocus", "dataset": "thin_lens", "variant": "whole@2"}, "the whole"),
+    ],
+)
+def test_the_exploring_notebook_runs_on_results(parameters, shown, project, tmp_path):
     path = project / "notebooks" / "explore_results.ipynb"
-    execute(path, tmp_path / "executed.ipynb", {"profile": "demo"}, working_folder=project)
-    assert "SR-EDRB3" in (tmp_path / "executed.ipynb").read_text()
+    execute(path, tmp_path / "executed.ipynb", parameters, working_folder=project)
+    assert shown in (tmp_path / "executed.ipynb").read_text()
 
 
 def test_every_notebook_is_tried_by_a_test():

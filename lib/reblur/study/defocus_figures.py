@@ -69,9 +69,9 @@ def quality_over_misalignment(
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=8.5)
     grid[0, 0].set_ylabel("PSNR gain over doing nothing (dB)")
     caption = (
-        f"Trained from pairs that are misaligned by so much (root mean square), tested on {dataset}, "
-        "whose pairs are aligned. Bars: 95 % intervals over seeds and images. The axes of the two "
-        "groups differ."
+        "Trained from pairs that are misaligned by so much (root mean square), tested on "
+        f"{dataset}, whose pairs are aligned. Bars: 95 % intervals over seeds and images. The axes "
+        "of the two groups differ."
     )
     return finished(study, stem, title, caption, "; ".join(words) + ".", figure)
 
