@@ -92,9 +92,9 @@ def test_a_run_at_a_level_has_a_folder_and_a_name_of_its_own():
 
 
 def test_plain_training_from_aligned_pairs_is_the_upper_bound(study):
-    assert arm_at("plain", 0) == "aligned@0"
-    assert arm_at("plain_noprior", 0) == "aligned_noprior@0"
-    assert arm_at("plain", 2) == "plain@2"
+    assert arm_at(study, "plain", 0) == "aligned@0"
+    assert arm_at(study, "plain_noprior", 0) == "aligned_noprior@0"
+    assert arm_at(study, "plain", 2) == "plain@2"
     assert levels_of(study) == [0, 2, 8]
     assert at_largest(study, LADDER) == [f"{name}@8" for name in LADDER[1:]]
 
@@ -114,6 +114,19 @@ def test_more_than_half_is_what_lies_above_the_middle(tmp_path, monkeypatch, gai
     claims = defocus.tables(study, CHAPTER)[0].frame.set_index("key")
     assert claims.loc["wins_back", "verdict"] == verdict
     assert "the mean of plain Charbonnier, 8 px and aligned" in claims.loc["wins_back", "evidence"]
+
+
+def test_real_pairs_as_they_are_have_one_level_and_no_upper_bound(tmp_path):
+    root = tmp_path / "paper"
+    write_scores(root / BLURRED, "blurred", -1, 0.0)
+    runs = [(f"{variant}@0", seed) for variant in ("plain", "whole") for seed in range(2)]
+    for arm, seed in runs:
+        write_scores(run_folder(root, arm, seed), arm, seed, 1.0 if arm == "plain@0" else 2.0)
+    study = read_study(root, runs, DATASETS, blurred=BLURRED)
+    assert arm_at(study, "plain", 0) == "plain@0"
+    table = defocus.tables(study, CHAPTER)[0].frame.set_index("key")
+    assert "wins_back" not in table.index
+    assert table.loc["useful", "text"].endswith("learned on pairs as they are.")
 
 
 def test_the_curve_has_every_point_and_says_what_is_missing(tmp_path):

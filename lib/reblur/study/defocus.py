@@ -108,7 +108,7 @@ MARGIN = 0.1  # dB: what a misalignment 'costs' at least, fixed before any run
 
 def labels(study: Study) -> dict[str, str]:
     """Every arm's name for people, asked for or not: the variant's, and its level."""
-    arms = [arm_at(variant, level) for variant in NAMES for level in levels_of(study)]
+    arms = [arm_at(study, variant, level) for variant in NAMES for level in levels_of(study)]
     return {
         arm: NAMES[variant_of(arm)]
         + ("" if variant_of(arm).startswith(ALIGNED) else f", {level_of(arm)} px")
@@ -120,12 +120,13 @@ def claims(study: Study) -> list[Claim]:
     """What is put to the test: misalignment's cost, what the method wins back, and each step."""
     levels = levels_of(study)
     largest = levels[-1]
-    upper = arm_at(PLAIN, 0)
-    lost, won = arm_at(PLAIN, largest), arm_at("whole", largest)
+    place = f"at {largest} px" if largest else "on pairs as they are"
+    upper = arm_at(study, PLAIN, 0)
+    lost, won = arm_at(study, PLAIN, largest), arm_at(study, "whole", largest)
 
     def step(key: str, better: str, worse: str, text: str) -> Claim:
-        pair = (arm_at(better, largest), arm_at(worse, largest))
-        return Claim(key, f"{text} at {largest} px.", PAPER, "greater", (pair,))
+        pair = (arm_at(study, better, largest), arm_at(study, worse, largest))
+        return Claim(key, f"{text} {place}.", PAPER, "greater", (pair,))
 
     costs = [
         Claim(
@@ -133,13 +134,13 @@ def claims(study: Study) -> list[Claim]:
             f"A misalignment of {level} px costs plain training more than {MARGIN:g} dB.",
             "this study",
             "greater",
-            ((upper, arm_at(PLAIN, level)),),
+            ((upper, arm_at(study, PLAIN, level)),),
             margin=MARGIN,
         )
         for level in levels
         if level
     ]
-    return [
+    off = [
         Claim(
             "wins_back",
             f"Plain training loses from {largest} px of misalignment, and the whole method wins "
@@ -150,30 +151,32 @@ def claims(study: Study) -> list[Claim]:
             question="Does reblurring-guided learning win back more than half of what a "
             f"misalignment of {largest} px costs?",
         ),
-        Claim(
-            "useful",
-            f"The whole method, trained from pairs that are {largest} px off, beats doing nothing.",
-            "this study",
-            "greater",
-            ((won, BLURRED),),
-            question=f"Does the whole method beat doing nothing, learned from pairs {largest} px "
-            "off?",
-        ),
         *costs,
-        step("flow", "flow", PLAIN, "Warping by flow is better than plain training"),
-        step("mask", "mask", "flow", "The mask adds to warping"),
-        step("reblurring", "reblurring", "mask", "Reblurring adds to warping and mask"),
-        step("pseudo", "whole", "reblurring", "Pseudo supervision adds to reblurring"),
-        step("prior", "reblurring", "reblurring_noprior", "The blur estimator helps"),
         Claim(
             "harmless",
             f"On aligned pairs the whole method and plain training differ by less than {MARGIN:g} "
             "dB.",
             "this study",
             "within",
-            ((arm_at("whole", 0), upper),),
+            ((arm_at(study, "whole", 0), upper),),
             margin=MARGIN,
         ),
+    ]
+    return [
+        Claim(
+            "useful",
+            f"The whole method beats doing nothing, learned {place}.",
+            "this study",
+            "greater",
+            ((won, BLURRED),),
+            question=f"Does the whole method beat doing nothing, learned {place}?",
+        ),
+        *(off if largest else []),
+        step("flow", "flow", PLAIN, "Warping by flow is better than plain training"),
+        step("mask", "mask", "flow", "The mask adds to warping"),
+        step("reblurring", "reblurring", "mask", "Reblurring adds to warping and mask"),
+        step("pseudo", "whole", "reblurring", "Pseudo supervision adds to reblurring"),
+        step("prior", "reblurring", "reblurring_noprior", "The blur estimator helps"),
     ]
 
 
@@ -184,7 +187,7 @@ def tables(study: Study, chapter: Mapping[str, Any]) -> list[Table]:
         chapter: the section `defocus` of params.yaml: `tables` names the rows.
     """
     rows, test_set, named = chapter["tables"], study.datasets[0], labels(study)
-    upper = arm_at(PLAIN, 0)
+    upper = arm_at(study, PLAIN, 0)
     compared = list(dict.fromkeys([upper, *at_largest(study, rows["ladder"])]))
     synthesised = [name for name in study.datasets if name.startswith(MISALIGNED)]
     others = [name for name in study.datasets if name not in (test_set, *synthesised)]
@@ -303,7 +306,7 @@ def examples(params: dict[str, Any], profile: str, study: Study) -> list[Example
 
 def _read_arm(study: Study) -> str:
     """The arm whose readings the panel shows: the whole method at the largest level."""
-    return arm_at("whole", levels_of(study)[-1])
+    return arm_at(study, "whole", levels_of(study)[-1])
 
 
 def figures(study: Study, chapter: Mapping[str, Any], shown: Sequence[Example]) -> list[Drawing]:
@@ -342,7 +345,7 @@ def figures(study: Study, chapter: Mapping[str, Any], shown: Sequence[Example]) 
             study,
             stem="defocus_training",
             title="PSNR on aligned validation pairs over training time",
-            variants=[arm_at(PLAIN, 0), *at_largest(study, ladder)],
+            variants=[arm_at(study, PLAIN, 0), *at_largest(study, ladder)],
             labels=named,
         ),
     ]

@@ -71,10 +71,14 @@ def _triplet(
 
 
 def measured_triplets(data: dict[str, Any], here: Sequence[str]) -> Iterator[tuple[str, Triplet]]:
-    """Whole photographs with their measured depth, of those sets of `scenes` that are here."""
+    """Whole photographs with their measured depth, of those sets of `scenes` that are here.
+
+    Their depths lie closer together than drawn ones; `scene_lens` names a lens with more blur.
+    """
     part = data["synthetic"]
     sets = [name for name in part.get("scenes", []) if name in here]
-    options = {**data["defocus"], "misalignment_px": part["misalignment_px"]}
+    options = {**data["defocus"], **part.get("scene_lens", {})}
+    options["misalignment_px"] = part["misalignment_px"]
     for scene in open_scenes(sets, "test") if sets else []:
         for index in range(part["exposures"]):
             made = synthesise_triplet(

@@ -39,7 +39,7 @@ def quality_over_misalignment(
     """
     levels = levels_of(study)
     asked = {
-        heading: [v for v in variants if any(arm_at(v, n) in study.variants for n in levels)]
+        heading: [v for v in variants if any(arm_at(study, v, n) in study.variants for n in levels)]
         for heading, variants in groups.items()
     }
     asked = {heading: variants for heading, variants in asked.items() if variants}
@@ -82,7 +82,7 @@ def _points(
     """level -> mean and ends of the interval, of the levels that were asked for."""
     found = {}
     for level in levels:
-        arm = arm_at(variant, level)
+        arm = arm_at(study, variant, level)
         if arm in study.variants:
             gain = study.difference(arm, BLURRED, dataset, "psnr")
             found[level] = (gain.mean, gain.low, gain.high)

@@ -15,11 +15,15 @@ from reblur.study.tables import MISSING, NOT_AVAILABLE, Column, Table, interval_
 ALIGNED, PLAIN = "aligned", "plain"
 
 
-def arm_at(variant: str, level: int) -> str:
-    """The arm of a variant at a level. Plain training at 0 px is that from aligned pairs."""
-    if level == 0 and variant.startswith(PLAIN):
-        variant = variant.replace(PLAIN, ALIGNED, 1)
-    return f"{variant}@{level}"
+def arm_at(study: Study, variant: str, level: int) -> str:
+    """The arm of a variant at a level, asked for or not.
+
+    Plain training at 0 px is that from aligned pairs, but where real pairs are taken as they are.
+    """
+    arm = f"{variant}@{level}"
+    if level == 0 and variant.startswith(PLAIN) and arm not in study.variants:
+        return arm.replace(PLAIN, ALIGNED, 1)
+    return arm
 
 
 def variant_of(arm: str) -> str:
@@ -38,7 +42,7 @@ def levels_of(study: Study) -> list[int]:
 def at_largest(study: Study, variants: Sequence[str]) -> list[str]:
     """The arms of `variants` at the study's largest level, of those that were asked for."""
     largest = levels_of(study)[-1]
-    arms = [arm_at(variant, largest) for variant in variants]
+    arms = [arm_at(study, variant, largest) for variant in variants]
     return [arm for arm in arms if arm in study.variants]
 
 
@@ -59,7 +63,7 @@ def levels_table(
     for variant in variants:
         row: dict[str, Any] = {"variant": variant, "label": names.get(variant, variant)}
         for level in levels:
-            arm = arm_at(variant, level)
+            arm = arm_at(study, variant, level)
             if arm in study.variants:
                 gain = study.difference(arm, BLURRED, dataset, "psnr")
                 row |= interval_values(f"gain_{level}", gain)
