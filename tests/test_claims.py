@@ -17,6 +17,7 @@ def greater(*pairs):
     return Claim("k", "text", "source", "greater", pairs or (("a", "b"),))
 
 
+MORE = Claim("k", "text", "source", "greater", (("a", "b"),), margin=0.1)
 WITHIN = Claim("k", "text", "source", "within", (("a", "b"),), margin=0.1)
 
 
@@ -29,6 +30,9 @@ WITHIN = Claim("k", "text", "source", "within", (("a", "b"),), margin=0.1)
         (greater(), missing_interval(), "cannot tell"),
         (greater(), interval(0.1, 0.3, seeds=1), "cannot tell"),
         (greater(("a", BLURRED)), interval(0.1, 0.3, seeds=1), "holds"),
+        (MORE, interval(0.11, 0.3), "holds"),
+        (MORE, interval(0.05, 0.3), "cannot tell"),
+        (MORE, interval(0.02, 0.09), "does not hold"),
         (WITHIN, interval(-0.05, 0.09), "holds"),
         (WITHIN, interval(0.11, 0.3), "does not hold"),
         (WITHIN, interval(-0.3, -0.11), "does not hold"),

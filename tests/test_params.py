@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from reblur.datasets.defocus import DefocusOptions
 from reblur.datasets.motion import MotionBlurOptions
+from reblur.defocus_losses import DefocusObjective
 from reblur.errors import ReblurError
 from reblur.networks import build_network
-from reblur.study.params import Run, check, profile_of, read_params, runs_of
-from reblur.study.runs import configuration, shared
+from reblur.study.params import Run, check, read_params, runs_of, runs_of_variant
+from reblur.study.runs import configuration, misaligned, shared
 from reblur.training import TrainingOptions
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +30,9 @@ def test_every_run_of_every_profile_can_be_made(profile, monkeypatch):
         config = configuration(PARAMS, run)
         TrainingOptions.from_dict(config["training"])
         MotionBlurOptions.from_dict(config["data"].get("motion", {}))
-        if run.seed == profile_of(PARAMS, profile)["scale_recurrent"]["seeds"][0]:
+        DefocusOptions.from_dict(config["data"].get("defocus", {}))
+        DefocusObjective(**config.get("objective", {"warmup_steps": 0}))
+        if run.seed == 0 and run.level in (None, 0):
             with torch.device("meta"):
                 network = config["network"]
                 build_network(network["name"], **network["options"])
@@ -64,6 +68,12 @@ def changed(*trail_and_value):
             "training.lr = 1e-4 is a text to YAML",
         ),
         (changed("profiles", "demo", "scale_recurrent", None), "a section is missing"),
+        (
+            changed("profiles", "demo", "defocus", "levels", {"whole": [2]}),
+            "'demo', levels: unknown",
+        ),
+        (changed("defocus", "panel", ["hole"]), "panel: unknown name 'hole'"),
+        (changed("defocus", "variants", "sr_edrb3", {}), "two chapters have a variant 'sr_edrb3'"),
     ],
 )
 def test_what_is_wrong_is_named(params, sentence):
@@ -85,6 +95,40 @@ def test_a_configuration_tells_what_its_bytes_hang_on(monkeypatch):
     assert configuration(longer, Run("demo", "ss", 0)) == configuration(
         PARAMS, Run("demo", "ss", 0)
     )
+
+
+def test_chapter_2_trains_every_step_of_the_method_at_every_level():
+    part = PARAMS["profiles"]["gpu"]["defocus"]
+    assert set(part["variants"]) == set(PARAMS["defocus"]["variants"])
+    assert part["levels"]["whole"] == [0, 1, 2, 4, 8, 16]
+    runs = [run.name for run in runs_of_variant(PARAMS, "demo", "whole", 0)]
+    assert runs == ["whole@0-0", "whole@2-0", "whole@8-0"]
+
+
+def test_a_run_of_chapter_2_is_its_level_and_what_differs_from_the_whole(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    whole = configuration(PARAMS, Run("demo", "whole", 0, 8))
+    assert whole["data"]["defocus"]["misalignment_px"] == 8
+    assert whole["network"]["options"]["reblurring"] is True
+    plain = configuration(PARAMS, Run("demo", "plain", 0, 8))
+    assert plain["network"]["options"]["reblurring"] is False
+    assert plain["objective"]["flow"] is None
+    other = changed("defocus", "variants", "whole", "objective", {"flwo": None})
+    with pytest.raises(ReblurError, match=r"objective of whole@8: unknown name 'flwo'"):
+        configuration(other, Run("demo", "whole", 0, 8))
+
+
+def test_pairs_that_exist_are_not_misaligned():
+    assert misaligned({"pairs": "sdd"}, 0) == {"pairs": "sdd"}
+    with pytest.raises(ReblurError, match="sdd: its pairs are as they are"):
+        misaligned({"pairs": "sdd"}, 2)
+
+
+def test_a_variant_that_a_profile_does_not_train_is_said():
+    with pytest.raises(ReblurError, match="'cpu' does not train ss with seed 0"):
+        runs_of_variant(PARAMS, "cpu", "ss", 0)
+    with pytest.raises(ReblurError, match="variant: unknown name 'whoel'"):
+        runs_of_variant(PARAMS, "cpu", "whoel", 0)
 
 
 def test_a_batch_is_shared_by_the_processes_or_refused(monkeypatch):

@@ -24,10 +24,11 @@ PARTS = (
     ".dvcignore",
 )
 VARIANTS = ["sr_edrb3", "sr_edrb3_skip"]
+LEVELS = {"aligned": [0], "whole": [0, 2]}
 
 
 def shrink(params):
-    """The demo with two variants, two steps and a handful of tiny pairs."""
+    """The demo with two variants a chapter, two steps and a handful of tiny pairs."""
     demo = params["profiles"]["demo"]
     chapter = demo["scale_recurrent"]
     chapter |= {"variants": list(VARIANTS), "networks": {"width": 2}, "crop": 32}
@@ -36,6 +37,12 @@ def shrink(params):
     demo["data"]["synthetic"] |= {"pairs": 2, "size": 48}
     demo["data"]["validation"] |= {"pairs": 1, "size": 32}
     demo["data"]["real"] |= {"sets": ["gopro_authors"], "size": 64}
+    chapter = demo["defocus"]
+    chapter |= {"variants": list(LEVELS), "levels": dict(LEVELS), "crop": 32}
+    chapter["networks"] |= {"width": 2}
+    chapter["training"] |= {"batch": 1, "steps": 2, "log_every": 1}
+    chapter["data"]["synthetic"] |= {"pairs": 2, "size": 48}
+    chapter["data"]["validation"] |= {"pairs": 1, "size": 32}
 
 
 def edit(project, change):
@@ -102,8 +109,17 @@ def project(tmp_path_factory):
 @pytest.mark.slow
 def test_a_run_leaves_tables_figures_report_and_a_clean_tree(project):
     results = project / "results" / "demo"
-    for name in ("tables/ablation.csv", "figures/ablation.png", "report/index.html", "dvc.lock"):
+    names = ["tables/ablation.csv", "figures/ablation.png", "report/index.html", "dvc.lock"]
+    names += ["tables/defocus_levels.csv", "tables/defocus_maps.csv", "figures/defocus_curve.png"]
+    names += ["figures/defocus_panel.png", "figures/defocus/slider/slider.provenance.json"]
+    for name in names:
         assert (results / name).stat().st_size > 0, name
+    page = (results / "report" / "index.html").read_text()
+    assert "Quality over misalignment" in page
+    assert "it was not made" not in page
+    for level in (0, 2):
+        scores = (results / "runs" / "whole-0" / f"{level}px" / "scores.csv").read_text()
+        assert "thin_lens_misaligned_to_output,001" in scores
     run = json.loads((results / "runs" / "sr_edrb3-0" / "run.json").read_text())
     assert run["steps"] == 2
     assert run["provenance"]["code"]["dirty"] is False
@@ -114,18 +130,19 @@ def test_a_run_leaves_tables_figures_report_and_a_clean_tree(project):
 @pytest.mark.slow
 def test_verify_finds_nothing_and_then_finds_a_changed_score(project):
     assert reblur(project, "verify").returncode == 0
-    path = project / "results" / "demo" / "runs" / "sr_edrb3-0" / "scores.csv"
-    good = path.read_text()
-    lines = good.splitlines()
-    fields = lines[1].split(",")
-    fields[3] = f"{float(fields[3]) + 1:.4f}"
-    path.write_text("\n".join([lines[0], ",".join(fields), *lines[2:]]) + "\n")
-    try:
-        done = reblur(project, "verify")
-        assert done.returncode == 1
-        assert "ablation" in done.stdout
-    finally:
-        path.write_text(good)
+    for run, table in (("sr_edrb3-0", "ablation"), ("whole-0/2px", "defocus_levels")):
+        path = project / "results" / "demo" / "runs" / run / "scores.csv"
+        good = path.read_text()
+        lines = good.splitlines()
+        fields = lines[1].split(",")
+        fields[3] = f"{float(fields[3]) + 1:.4f}"
+        path.write_text("\n".join([lines[0], ",".join(fields), *lines[2:]]) + "\n")
+        try:
+            done = reblur(project, "verify")
+            assert done.returncode == 1
+            assert f"tables/{table}.csv: row" in done.stdout
+        finally:
+            path.write_text(good)
 
 
 @pytest.mark.slow
@@ -191,7 +208,11 @@ def test_locks_are_taken_apart_by_profile_and_put_together_again(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("learn_scale_recurrence", {"steps": 3}), ("learn_motion_blur", {})],
+    [
+        ("learn_scale_recurrence", {"steps": 3}),
+        ("learn_motion_blur", {}),
+        ("learn_reblurring", {"steps": 3}),
+    ],
 )
 def test_the_teaching_notebooks_run(name, parameters, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
@@ -201,13 +222,20 @@ def test_the_teaching_notebooks_run(name, parameters, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_exploring_notebook_runs_on_results(project, tmp_path):
+@pytest.mark.parametrize(
+    ("parameters", "shown"),
+    [
+        ({}, "SR-EDRB3"),
+        ({"chapter": "defocus", "dataset": "thin_lens", "variant": "whole@2"}, "the whole"),
+    ],
+)
+def test_the_exploring_notebook_runs_on_results(parameters, shown, project, tmp_path):
     path = project / "notebooks" / "explore_results.ipynb"
-    execute(path, tmp_path / "executed.ipynb", {"profile": "demo"}, working_folder=project)
-    assert "SR-EDRB3" in (tmp_path / "executed.ipynb").read_text()
+    execute(path, tmp_path / "executed.ipynb", parameters, working_folder=project)
+    assert shown in (tmp_path / "executed.ipynb").read_text()
 
 
 def test_every_notebook_is_tried_by_a_test():
-    tried = {"data", "train", "evaluate", "compare", "explore_results"}
-    tried |= {"learn_scale_recurrence", "learn_motion_blur"}
+    tried = {"data", "data_defocus", "train", "evaluate", "compare", "explore_results"}
+    tried |= {"learn_scale_recurrence", "learn_motion_blur", "learn_reblurring"}
     assert {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} == tried

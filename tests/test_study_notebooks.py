@@ -1,6 +1,8 @@
 """The notebook wrapper: strict parameters, normalised copies, nothing half-written."""
 
 import json
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -70,6 +72,24 @@ def test_two_runs_leave_the_same_bytes(tmp_path):
     book = nbformat.read(tmp_path / "1.ipynb", as_version=4)
     assert any("a 4" in out.get("text", "") for c in book.cells for out in c.get("outputs", []))
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".partial")]
+
+
+def test_notebooks_that_start_at_once_keep_their_kernels_apart(tmp_path):
+    path = notebook(tmp_path / "n.ipynb", "print(count)")
+    program = (
+        "import sys; from reblur.study.notebooks import execute; "
+        "execute(sys.argv[1], sys.argv[2], {'count': int(sys.argv[3])}, working_folder=sys.argv[4])"
+    )
+    command = [sys.executable, "-c", program, path]
+    started = [
+        subprocess.Popen([*command, tmp_path / f"{n}.ipynb", str(n), tmp_path], cwd=tmp_path)
+        for n in range(3)
+    ]
+    assert [process.wait(timeout=300) for process in started] == [0, 0, 0]
+    for n in range(3):
+        text = (tmp_path / f"{n}.ipynb").read_text()
+        assert f'"{n}\\n"' in text
+    assert not list(tmp_path.glob("kernel-ipc*"))
 
 
 def test_a_failing_notebook_keeps_the_last_good_copy(tmp_path):

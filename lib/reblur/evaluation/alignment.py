@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, Float32, Num, UInt8
 
 from reblur.errors import ReblurError
 from reblur.metrics import ssim_map
@@ -108,12 +108,31 @@ def compare_aligned(sharp: np.ndarray, restored: np.ndarray) -> dict[str, float]
             "photographs of one size, at least 11×11 pixels."
         )
     aligned = align(sharp, restored)
-    error = np.square(aligned.sharp - aligned.restored, dtype=np.float64).sum()
-    mean = error / (3 * aligned.mask.sum(dtype=np.float64))
-    weights = aligned.mask[_RIM:-_RIM, _RIM:-_RIM, None]
-    similarity = ssim_map(aligned.sharp, aligned.restored)
+    return compare_masked(aligned.sharp, aligned.restored, aligned.mask)
+
+
+def compare_masked(
+    sharp: Num[np.ndarray, "h w 3"],
+    restored: Num[np.ndarray, "h w 3"],
+    mask: Float[np.ndarray, "h w"],
+) -> dict[str, float]:
+    """PSNR (dB) and Gaussian-window SSIM over the pixels where `mask` is 1; it is 0 elsewhere.
+
+    SSIM windows count by the mask at their centre; outside it both photographs are black.
+
+    Args:
+        sharp, restored: values of 0 to 255, of one size, at least 11×11 pixels.
+
+    Raises:
+        ReblurError: the mask has nothing but a rim.
+    """
+    sharp, restored = (image * mask[:, :, None] for image in (sharp, restored))
+    error = np.square(sharp - restored, dtype=np.float64).sum()
+    mean = error / (3 * mask.sum(dtype=np.float64))
+    weights = mask[_RIM:-_RIM, _RIM:-_RIM, None]
     if not weights.any():
         raise ReblurError("the aligned photographs overlap in their rims only; compare them as is.")
+    similarity = ssim_map(sharp, restored)
     return {
         "psnr": float("inf") if mean == 0 else float(10 * np.log10(255**2 / mean)),
         "ssim": float((similarity * weights).sum() / (3 * weights.sum(dtype=np.float64))),

@@ -1,9 +1,12 @@
 """Claims put to the test: each holds, does not hold, or cannot be told from the intervals.
 
 The rule is fixed before any number is seen. A claim names ordered pairs of variants; the evidence
-is the 95 % interval of the per-image PSNR difference of each pair.
+is the 95 % interval of the per-image PSNR difference of each pair. A variant may also be compared
+with the mean of two others: to be better than that is to win back more than half of what the worse
+of them lacks.
 
-- 'greater': holds if every interval lies above 0; does not hold if one lies below 0.
+- 'greater': holds if every interval lies above the margin (0 for most claims); does not hold if one
+  lies below it.
 - 'within': holds if every interval lies inside ±margin; does not hold if one lies outside of it.
 - Anything else cannot be told. Nor can a claim about variants from one seed each, for such an
   interval leaves out how much another seed would have changed, nor from trainings of different
@@ -18,7 +21,7 @@ import pandas as pd
 
 from reblur.study.comparisons import register
 from reblur.study.results import BLURRED, Study
-from reblur.study.statistics import ONE_SEED, Interval, missing_interval
+from reblur.study.statistics import ONE_SEED, Interval, difference_interval, missing_interval
 from reblur.study.tables import Column, Table
 
 Verdict = Literal["holds", "does not hold", "cannot tell"]
@@ -33,8 +36,9 @@ class Claim:
         text: the claim, in one sentence.
         source: who claims it.
         kind: 'greater' or 'within' (see the module).
-        pairs: (variant, reference) of each difference; 'blurred' is a reference too.
-        margin: of 'within', in dB.
+        pairs: (variant, reference, …) of each difference, from the mean of the references;
+            'blurred' is a reference too.
+        margin: in dB.
         question: the claim as a question that the report answers at its head; '' for most.
     """
 
@@ -42,7 +46,7 @@ class Claim:
     text: str
     source: str
     kind: Literal["greater", "within"]
-    pairs: tuple[tuple[str, str], ...]
+    pairs: tuple[tuple[str, ...], ...]
     margin: float = 0.0
     question: str = ""
 
@@ -68,19 +72,19 @@ def judge(claim: Claim, intervals: Sequence[Interval]) -> tuple[Verdict, str]:
         return "cannot tell", "one seed: another training might turn it"
     if all(_supports(claim, interval) for interval in judged):
         return "holds", ""
-    edge = "0" if claim.kind == "greater" else f"±{claim.margin:g} dB"
+    edge = f"±{claim.margin:g} dB" if claim.kind == "within" else f"{claim.margin:g}"
     return "cannot tell", f"an interval contains {edge}"
 
 
 def _supports(claim: Claim, interval: Interval) -> bool:
     if claim.kind == "greater":
-        return interval.low > 0
+        return interval.low > claim.margin
     return interval.low > -claim.margin and interval.high < claim.margin
 
 
 def _refutes(claim: Claim, interval: Interval) -> bool:
     if claim.kind == "greater":
-        return interval.high < 0
+        return interval.high < claim.margin
     return interval.low > claim.margin or interval.high < -claim.margin
 
 
@@ -102,13 +106,13 @@ def claims_table(
     names = {BLURRED: "do nothing", **labels}
     rows = []
     for values in claims:
-        pairs = tuple((ours, theirs) for ours, theirs in values["pairs"])
+        pairs = tuple(tuple(pair) for pair in values["pairs"])
         claim = Claim(**{**values, "pairs": pairs})
-        found = [_difference(study, ours, theirs, dataset) for ours, theirs in pairs]
+        found = [_difference(study, ours, theirs, dataset) for ours, *theirs in pairs]
         verdict, reason = judge(claim, found)
         evidence = [
-            f"{names.get(ours, ours)} − {names.get(theirs, theirs)}: {_decibels(interval)}"
-            for (ours, theirs), interval in zip(pairs, found, strict=True)
+            f"{names.get(ours, ours)} − {_mean_of(theirs, names)}: {_decibels(interval)}"
+            for (ours, *theirs), interval in zip(pairs, found, strict=True)
         ]
         alone = all(interval.note == ONE_SEED for interval in found)
         rows.append(
@@ -137,12 +141,26 @@ def claims_table(
     return Table(stem, title, caption, pd.DataFrame(rows), columns)
 
 
-def _difference(study: Study, ours: str, theirs: str, dataset: str) -> Interval:
-    """The interval of a pair; none where the two trained for different numbers of steps."""
-    steps = (study.fact(ours, "steps"), study.fact(theirs, "steps"))
-    if theirs != BLURRED and None not in steps and steps[0] != steps[1]:
-        return missing_interval(f"trained for {steps[0]:,} and {steps[1]:,} steps")
-    return study.difference(ours, theirs, dataset, "psnr")
+def _difference(study: Study, ours: str, theirs: Sequence[str], dataset: str) -> Interval:
+    """The interval of a pair; none where they trained for different numbers of steps."""
+    steps = [study.fact(name, "steps") for name in (ours, *theirs) if name != BLURRED]
+    if None not in steps and len(set(steps)) > 1:
+        words = " and ".join(f"{n:,}" for n in dict.fromkeys(steps))
+        return missing_interval(f"trained for {words} steps")
+    if len(theirs) == 1:
+        return study.difference(ours, theirs[0], dataset, "psnr")
+    matrices = [study.matrix(name, dataset, "psnr") for name in (ours, *theirs)]
+    if not all(matrix.size for matrix in matrices):
+        return missing_interval()
+    seeds = [study.seeds_scored(name, dataset) for name in (ours, *theirs)]
+    if any(other != seeds[0] for other in seeds):
+        return missing_interval("other seeds")
+    return difference_interval(matrices[0], sum(matrices[1:]) / len(theirs), dataset)
+
+
+def _mean_of(names: Sequence[str], labels: Mapping[str, str]) -> str:
+    words = " and ".join(labels.get(name, name) for name in names)
+    return words if len(names) == 1 else f"the mean of {words}"
 
 
 def plain(claims: Sequence[Claim]) -> list[dict[str, Any]]:

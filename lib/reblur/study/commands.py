@@ -29,7 +29,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     notebook.set_defaults(run=run_notebook)
 
     train = commands.add_parser(
-        "train", help="train one run without a notebook, for 'accelerate launch' and clusters"
+        "train", help="train one variant without a notebook, for 'accelerate launch' and clusters"
     )
     train.add_argument("--profile", default="demo")
     train.add_argument("--variant", required=True)
@@ -94,19 +94,20 @@ def run_notebook(arguments: argparse.Namespace) -> int:
 
 def run_train(arguments: argparse.Namespace) -> int:
     """Train to the end; the run's stage then finds it finished and only writes its notebook."""
-    from reblur.study.params import Run, prepare_machine, project_root, read_params
+    from reblur.study.params import prepare_machine, project_root, read_params, runs_of_variant
     from reblur.study.provenance import stamp
     from reblur.study.runs import configuration, save_run, train_run
 
     root = project_root()
     params = read_params(root / "params.yaml")
-    run = Run(arguments.profile, arguments.variant, arguments.seed)
-    config = configuration(params, run)
-    result = train_run(config, prepare_machine(params, run.profile))
-    if os.environ.get("RANK", "0") == "0":  # one process of several writes
-        made = stamp(run.profile, config, config["data_hashes"], [], root / run.folder)
-        save_run(root / run.folder, config, result, made)
-        print(root / run.folder)
+    device = prepare_machine(params, arguments.profile)
+    for run in runs_of_variant(params, arguments.profile, arguments.variant, arguments.seed):
+        config = configuration(params, run)
+        result = train_run(config, device)
+        if os.environ.get("RANK", "0") == "0":  # one process of several writes
+            made = stamp(run.profile, config, config["data_hashes"], [], root / run.folder)
+            save_run(root / run.folder, config, result, made)
+            print(root / run.folder)
     return 0
 
 

@@ -66,6 +66,7 @@ def register(build: Callable[..., Table]) -> Callable[..., Table]:
             "runs": [list(run) for run in study.runs],
             "datasets": list(study.datasets),
             "evidence": study.evidence,
+            "blurred": study.blurred,
         }
         table = build(study, **arguments)
         caption = " ".join(filter(None, [study.warning, table.caption]))
@@ -113,7 +114,7 @@ def variants_table(
         Column("MACs", "macs", "giga", absent=DASH),
     )
     columns = (first, *size, *_SCORES, *_COST, *(_PAPER if paper else ()))
-    named = f"Test set: {dataset}, {_size(study, dataset)}."
+    named = f"Test set: {dataset}, {size_words(study, dataset)}."
     unequal = _unequal_steps(study, variants)
     parts = [caption, named, unequal, CONVENTIONS, f"Published figures: {MARKS}" if paper else ""]
     frame = pd.DataFrame(rows)
@@ -160,7 +161,7 @@ def differences_table(
     text = (
         f"{caption} Each number is the mean over images of variant − {reference_label}, taken on "
         f"the same image. {_unequal_steps(study, variants)} Test set: {dataset}, "
-        f"{_size(study, dataset)}. In brackets: 95 % "
+        f"{size_words(study, dataset)}. In brackets: 95 % "
         "intervals over seeds and images, not corrected for their number."
     )
     return Table(stem, title, " ".join(text.split()), pd.DataFrame(rows), columns)
@@ -195,7 +196,7 @@ def datasets_table(
     for dataset in study.datasets:
         columns.append(Column(f"{dataset}: PSNR", f"{dataset}_psnr", "interval", 2, NOT_AVAILABLE))
         columns.append(Column(f"{dataset}: gain", f"{dataset}_gain", "signed", 2, DASH))
-    sizes = "; ".join(f"{dataset}: {_size(study, dataset)}" for dataset in study.datasets)
+    sizes = "; ".join(f"{dataset}: {size_words(study, dataset)}" for dataset in study.datasets)
     text = f"{caption} {sizes}. In brackets: 95 % intervals over seeds and images."
     return Table(stem, title, " ".join(text.split()), pd.DataFrame(rows), tuple(columns))
 
@@ -261,7 +262,7 @@ def published_table(study: Study, *, stem: str, title: str) -> Table:
 def study_of(root: Path, recipe: Mapping[str, Any]) -> Study:
     """The study that a recipe was made from, read again from the runs under `root`."""
     runs = [(variant, seed) for variant, seed in recipe["runs"]]
-    return read_study(root, runs, recipe["datasets"], recipe["evidence"])
+    return read_study(root, runs, recipe["datasets"], recipe["evidence"], recipe["blurred"])
 
 
 def rebuild(study: Study, recipe: Mapping[str, Any]) -> Table:
@@ -328,7 +329,8 @@ def _unequal_steps(study: Study, variants: Sequence[str]) -> str:
     )
 
 
-def _size(study: Study, dataset: str) -> str:
+def size_words(study: Study, dataset: str) -> str:
+    """How many images of how many scenes a test set has, in words; or that it is not available."""
     rows = study.scores[study.scores["dataset"] == dataset]
     images, scenes = rows["image"].nunique(), rows["scene"].nunique()
     if not images:

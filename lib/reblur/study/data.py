@@ -9,43 +9,76 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reblur.datasets.defocus import DefocusOptions, DefocusPairs
+from reblur.datasets.defocus_pairs import MAPS, PAIRS, open_defocus_pairs
 from reblur.datasets.images import to_uint8, write_image
 from reblur.datasets.layouts import open_kohler
 from reblur.datasets.manifests import load_manifest, locate, manifest_hash
 from reblur.datasets.motion import MotionBlur, MotionBlurOptions
-from reblur.datasets.pairs import Pair, PairCrops, open_pairs, open_pairs_of
+from reblur.datasets.pairs import Pair, PairCrops, PairFolder, open_pairs, open_pairs_of
 from reblur.datasets.photographs import open_photographs
 from reblur.errors import ReblurError
 from reblur.evaluation.alignment import compare_aligned
 from reblur.evaluation.kohler import score_kohler
+from reblur.evaluation.protocols import PROTOCOLS, score_protocols
 from reblur.evaluation.scoring import Restorer, compare_pixels, score_pairs
 from reblur.files import write_json, write_text
-from reblur.study.params import profile_of, project_root, results_folder, runs_of
-from reblur.study.results import Study, read_study
+from reblur.study.params import (
+    chapter_folder,
+    chapters_of,
+    data_of,
+    profile_of,
+    project_root,
+    results_folder,
+    runs_of,
+)
+from reblur.study.results import BLURRED, Study, read_study
 from reblur.study.tables import NOT_AVAILABLE
 
 #: So many images of each test set are kept as restored, for the panels.
 KEPT = 2
 
-#: The name of the test set of synthesised blur, and of its folder under `results/<profile>/data`.
+#: The test set of synthesised blur of chapter 1, and its folder below the chapter's `data`.
 SYNTHETIC = "synthetic"
+
+#: Those of chapter 2: of photographs with drawn depth, and of scenes with measured depth.
+THIN_LENS, MEASURED = "thin_lens", "measured_depth"
+
+#: The first as a second camera would have taken it: the sharp side is misaligned.
+MISALIGNED = "thin_lens_misaligned"
+
+#: Test sets of a chapter that it makes itself: name → its folder, and there the sharp side's.
+SYNTHESISED = {
+    "scale_recurrent": {SYNTHETIC: (SYNTHETIC, "sharp")},
+    "defocus": {
+        THIN_LENS: (THIN_LENS, "sharp"),
+        MISALIGNED: (THIN_LENS, "misaligned"),
+        MEASURED: (MEASURED, "sharp"),
+    },
+}
+
+#: Test sets whose pairs are so misaligned that they are scored by all of `PROTOCOLS`.
+BY_ALL_PROTOCOLS = (MISALIGNED, "sdd", "focus_stack_pcb")
 
 
 def note_available(params: dict[str, Any], profile: str) -> dict[str, str]:
     """Write `available.json` of a profile: each real test set → its manifest's hash, or that it
     is not available (why is printed).
 
-    A set is brought from the cache or a mirror folder; only a profile whose `data.real.download` is
-    true asks a public address. A set that cannot be had is noted as such, and never replaced.
+    A set is brought from the cache or a mirror folder; only where `data.real.download` is true is a
+    public address asked. A set that cannot be had is noted as such, and never replaced.
     """
     from reblur.datasets.fetching import fetch
 
-    real = profile_of(params, profile)["data"]["real"]
+    asked: dict[str, bool] = {}
+    for chapter in chapters_of(params, profile):
+        real = data_of(params, profile, chapter)["real"]
+        asked |= dict.fromkeys(real["sets"], real.get("download", False))
     noted: dict[str, str] = {}
-    for name in real["sets"]:
+    for name, download in asked.items():
         manifest = load_manifest(name)
         try:
-            fetch(name, download=real.get("download", False))
+            fetch(name, download=download)
             noted[name] = manifest_hash(manifest)
         except ReblurError as error:
             noted[name] = NOT_AVAILABLE
@@ -57,20 +90,33 @@ def note_available(params: dict[str, Any], profile: str) -> dict[str, str]:
     return noted
 
 
-def training_source(data: dict[str, Any], crop: int) -> MotionBlur | PairCrops:
-    """The source of training pairs that a profile's `data` section describes.
+def training_source(data: dict[str, Any], crop: int) -> MotionBlur | DefocusPairs | PairCrops:
+    """The source of training pairs that a `data` section describes.
 
     Args:
-        data: with `photographs` (names of manifests) and `motion`, the blur is synthesised; with
-            `pairs` (one manifest and its split), crops are cut from pairs that exist.
+        data: as `synthesis` wants it; with `pairs` (one manifest and its split), crops are cut from
+            pairs that exist.
         crop: side of a training crop in pixels.
     """
     if "pairs" in data:
-        return PairCrops(open_pairs_of(data["pairs"], "train"), crop)
+        return PairCrops(open_set(data["pairs"], "train"), crop)
+    return synthesis(data, "train", crop)
+
+
+def synthesis(data: dict[str, Any], split: str, size: int) -> MotionBlur | DefocusPairs:
+    """Pairs of side `size` from the photographs of a split (`photographs` names their manifests):
+    by a camera that moves (`motion`), or by a lens that is out of focus (`defocus`)."""
     photographs = open_photographs(
-        data["photographs"], "train", downscale=data["downscale"], min_side=data["min_side"]
+        data["photographs"], split, downscale=data["downscale"], min_side=data["min_side"]
     )
-    return MotionBlur(photographs, MotionBlurOptions.from_dict(data["motion"]), crop)
+    if "defocus" in data:
+        return DefocusPairs(photographs, DefocusOptions.from_dict(data["defocus"]), size)
+    return MotionBlur(photographs, MotionBlurOptions.from_dict(data["motion"]), size)
+
+
+def open_set(name: str, split: str) -> PairFolder:
+    """The pairs of a data set by its manifest, of motion or of defocus."""
+    return (open_defocus_pairs if name in PAIRS else open_pairs_of)(name, split)
 
 
 def synthesised_pairs(
@@ -78,15 +124,13 @@ def synthesised_pairs(
 ) -> Iterator[Pair]:
     """`count` pairs of side `size`, synthesised from the photographs of `split` (never trained on).
 
-    Pair i is a function of (seed, i) alone.
+    Pair i is a function of (seed, i) alone; its sharp side is aligned.
     """
-    photographs = open_photographs(
-        data["photographs"], split, downscale=data["downscale"], min_side=data["min_side"]
-    )
-    source = MotionBlur(photographs, MotionBlurOptions.from_dict(data["motion"]), size)
+    source = synthesis(data, split, size)
+    truth = "aligned" if isinstance(source, DefocusPairs) else "sharp"
     for index in range(count):
         batch = source.batch(seed, [index], "cpu")
-        blurred, sharp = (to_uint8(batch[key][0]) for key in ("blurred", "sharp"))
+        blurred, sharp = (to_uint8(batch[key][0]) for key in ("blurred", truth))
         yield Pair(f"{index:03d}", f"{split}-{index:03d}", blurred, sharp)
 
 
@@ -144,34 +188,64 @@ def spread(count: int, wanted: int | None) -> tuple[int, ...]:
     return tuple(round(i * (count - 1) / max(1, wanted - 1)) for i in range(wanted))
 
 
-def test_sets(params: dict[str, Any], profile: str) -> dict[str, TestSet]:
-    """Every test set of the profile that is here; which are not stands in `available.json`.
+def test_sets(params: dict[str, Any], profile: str, chapter: str) -> dict[str, TestSet]:
+    """Every test set of a chapter that is here; which are not stands in `available.json`.
 
     Raises:
         ReblurError: the data stage has not run yet.
     """
-    data = profile_of(params, profile)["data"]
-    folder = project_root() / results_folder(profile)
+    data = data_of(params, profile, chapter)
+    folder = project_root() / chapter_folder(profile, chapter) / "data"
     found: dict[str, TestSet] = {}
-    if data.get("synthetic"):
-        pairs = open_pairs("folders", folder / "data" / SYNTHETIC)
-        found[SYNTHETIC] = TestSet(SYNTHETIC, pairs, tuple(range(len(pairs))), None)
+    for name in synthesised_sets(data, chapter, available(profile)):
+        inner, sharp = SYNTHESISED[chapter][name]
+        pairs = open_pairs("folders", folder / inner, sharp=sharp)
+        found[name] = TestSet(name, pairs, tuple(range(len(pairs))), None)
     for name in available(profile):
-        pairs = open_pairs_of(name, "test")
-        chosen = spread(len(pairs), data["real"].get("pairs"))
-        found[name] = TestSet(name, pairs, chosen, data["real"].get("size"))
+        if name in pair_sets(data):
+            pairs = open_set(name, "test")
+            chosen = spread(len(pairs), data["real"].get("pairs"))
+            found[name] = TestSet(name, pairs, chosen, data["real"].get("size"))
     return found
+
+
+def synthesised_sets(
+    data: dict[str, Any], chapter: str, here: Sequence[str] | None = None
+) -> list[str]:
+    """The test sets that a chapter makes of `data`; with `here`, those that can be made of it."""
+    if not data.get("synthetic"):
+        return []
+    scenes = data["synthetic"].get("scenes", [])
+    measured = bool(scenes) if here is None else any(name in here for name in scenes)
+    return [name for name in SYNTHESISED[chapter] if name != MEASURED or measured]
+
+
+def pair_sets(data: dict[str, Any]) -> list[str]:
+    """The real test sets of `data` that hold pairs, and not maps or depth alone."""
+    scenes = (data.get("synthetic") or {}).get("scenes", [])
+    others = {*MAPS, *scenes} - {*PAIRS}
+    return [name for name in data["real"]["sets"] if name not in others]
+
+
+def pictured(sets: dict[str, TestSet]) -> dict[str, TestSet]:
+    """The test sets of which pictures are kept: `MISALIGNED` has the photographs of another one."""
+    return {name: pairs for name, pairs in sets.items() if name != MISALIGNED}
 
 
 def score_sets(restorer: Restorer, sets: dict[str, TestSet], device: str) -> pd.DataFrame:
     """The scores of a restorer on every test set, each by the protocol of its field.
 
     Pairs that a rig took (layout `realblur`) are aligned before they are compared, as published;
-    LPIPS is left out there. All others are compared pixel by pixel.
+    LPIPS is left out there. Misaligned ones are scored by each of `PROTOCOLS`, and all others
+    compared pixel by pixel.
     """
     tables = []
+    made = {name for chapter in SYNTHESISED.values() for name in chapter}
     for name, pairs in sets.items():
-        rig = name != SYNTHETIC and load_manifest(name).layout == "realblur"
+        if name in BY_ALL_PROTOCOLS:
+            tables.append(score_protocols(restorer, pairs, name, device=device))
+            continue
+        rig = name not in made and load_manifest(name).layout == "realblur"
         compare = compare_aligned if rig else compare_pixels
         tables.append(
             score_pairs(restorer, pairs, name, compare=compare, lpips=not rig, device=device)
@@ -180,15 +254,16 @@ def score_sets(restorer: Restorer, sets: dict[str, TestSet], device: str) -> pd.
 
 
 def score_kohler_where_here(
-    params: dict[str, Any], profile: str, restorer: Restorer, folder: Path
+    params: dict[str, Any], profile: str, chapter: str, restorer: Restorer, folder: Path
 ) -> pd.DataFrame | str:
-    """Write `kohler.csv` into a run's folder, where the profile asks for the benchmark and has it.
+    """Write `kohler.csv` into a run's folder, where the chapter's data ask for the benchmark and it
+    is here.
 
     Returns:
         The table, or the sentence that says why there is none.
     """
-    if not profile_of(params, profile)["data"].get("kohler", False):
-        return f"profile {profile} does not ask for Köhler's benchmark."
+    if not data_of(params, profile, chapter).get("kohler", False):
+        return f"profile {profile} does not ask for Köhler's benchmark in chapter {chapter}."
     try:
         images = open_kohler(locate("kohler"))
     except ReblurError as error:
@@ -211,45 +286,53 @@ def data_hashes(data: dict[str, Any]) -> dict[str, str]:
     """The hash of each manifest that a profile's `data` section trains or tests on."""
     names = set(data.get("photographs", [])) | set(data["real"]["sets"])
     names |= set((data.get("synthetic") or {}).get("photographs", []))
+    names |= set((data.get("synthetic") or {}).get("scenes", []))
     if "pairs" in data:
         names.add(data["pairs"])
     return {name: manifest_hash(load_manifest(name)) for name in sorted(names)}
 
 
-def write_data_hashes(params: dict[str, Any], profile: str) -> None:
+def write_data_hashes(params: dict[str, Any], profile: str, chapter: str) -> None:
     """Write `data_hashes.json`: what the training stages depend on, instead of every manifest."""
-    path = project_root() / results_folder(profile) / "data_hashes.json"
-    write_json(path, data_hashes(profile_of(params, profile)["data"]))
+    path = project_root() / chapter_folder(profile, chapter) / "data_hashes.json"
+    write_json(path, data_hashes(data_of(params, profile, chapter)))
 
 
-def asked_sets(params: dict[str, Any], profile: str) -> list[str]:
-    """Every test set that the profile asks for, here or not; the synthesised one first."""
-    data = profile_of(params, profile)["data"]
-    return ([SYNTHETIC] if data.get("synthetic") else []) + list(data["real"]["sets"])
+def asked_sets(data: dict[str, Any], chapter: str) -> list[str]:
+    """Every set that a chapter's scores may speak of, here or not; the synthesised ones first."""
+    sets = [*synthesised_sets(data, chapter), *pair_sets(data)]
+    return [
+        f"{name}_{protocol}" if protocol else name
+        for name in sets
+        for protocol in (PROTOCOLS if name in BY_ALL_PROTOCOLS else [""])
+    ]
 
 
-def open_study(params: dict[str, Any], profile: str) -> Study:
-    """The results of a profile, with its missing runs and test sets named as such."""
+def open_study(params: dict[str, Any], profile: str, chapter: str) -> Study:
+    """The results of a chapter in a profile, with missing runs and test sets named as such."""
+    folder = results_folder(profile)
     return read_study(
-        project_root() / results_folder(profile),
-        [(run.variant, run.seed) for run in runs_of(params, profile)],
-        datasets=asked_sets(params, profile),
+        project_root() / folder,
+        [(run.arm, run.seed) for run in runs_of(params, profile, chapter)],
+        datasets=asked_sets(data_of(params, profile, chapter), chapter),
         evidence=bool(profile_of(params, profile).get("evidence", False)),
+        blurred=(chapter_folder(profile, chapter) / BLURRED).relative_to(folder).as_posix(),
     )
 
 
-def examples(params: dict[str, Any], profile: str, study: Study) -> list:
-    """The test images of the panels (`panels.Example`): the first kept one of each set, …"""
+def examples(
+    params: dict[str, Any], profile: str, study: Study, chapter: str, arms: Sequence[str]
+) -> list:
+    """The test images of a chapter's panels (`panels.Example`), as `arms` restored them: the first
+    kept one of each set, then the second ones, …"""
     from reblur.study.panels import read_example  # matplotlib: half a second that training spares
 
-    sets = test_sets(params, profile)
-    variants = [name for name in params["scale_recurrent"]["panel"] if name in study.variants]
+    sets = pictured(test_sets(params, profile, chapter))
+    arms = [name for name in arms if name in study.variants]
     found = []
     for position in range(KEPT):
         for name, pairs in sets.items():
             if position < len(pairs):
                 pair = pairs[position]
-                found.append(
-                    read_example(study, name, pair.name, pair.blurred, pair.sharp, variants)
-                )
+                found.append(read_example(study, name, pair.name, pair.blurred, pair.sharp, arms))
     return found

@@ -9,6 +9,7 @@ import ast
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -118,7 +119,7 @@ def execute(
     failed = output.with_suffix(".failed.ipynb")
     # A notebook's own bars and prints come through its outputs; the kernel needs no debugger.
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    with atomic_path(output) as temporary:
+    with TemporaryDirectory(prefix="reblur-") as sockets, atomic_path(output) as temporary:
         try:
             papermill.execute_notebook(
                 str(path),
@@ -127,8 +128,9 @@ def execute(
                 kernel_name="python3",
                 progress_bar=False,
                 log_output=False,
-                # Through the file system: no port of the machine is opened.
-                config=Config({"KernelManager": {"transport": "ipc"}}),
+                # Through the file system: no port of the machine is opened. In a folder of its own,
+                # or two kernels that start at once would choose the same files.
+                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
                 cwd=None if working_folder is None else str(working_folder),
             )
         except PapermillExecutionError as error:

@@ -11,23 +11,39 @@ import yaml
 from reblur.datasets.manifests import project_root
 from reblur.errors import ReblurError
 
+#: The chapters in their order: sections of params.yaml and of a profile, modules of this room.
+CHAPTERS = ("scale_recurrent", "defocus")
+
 
 @dataclass(frozen=True)
 class Run:
-    """One training of one variant with one seed."""
+    """One training of one variant with one seed; in chapter 2 at one level of misalignment."""
 
     profile: str
     variant: str
     seed: int
+    level: int | None = None  # px, of the training pairs; None where a chapter has no levels
+
+    @property
+    def arm(self) -> str:
+        """What the tables compare: the variant, and its level where there is one: `plain@2`."""
+        return self.variant if self.level is None else f"{self.variant}@{self.level}"
 
     @property
     def name(self) -> str:
-        return f"{self.variant}-{self.seed}"
+        return f"{self.arm}-{self.seed}"
 
     @property
     def folder(self) -> Path:
-        """`results/<profile>/runs/<variant>-<seed>`, relative to the project's root."""
-        return results_folder(self.profile) / "runs" / self.name
+        """`run_folder` below `results/<profile>`, relative to the project's root."""
+        return run_folder(results_folder(self.profile), self.arm, self.seed)
+
+
+def run_folder(root: Path, arm: str, seed: int) -> Path:
+    """`runs/<variant>-<seed>` below `root`, and `<level>px` below that for an arm with a level."""
+    variant, _, level = arm.partition("@")
+    folder = Path(root) / "runs" / f"{variant}-{seed}"
+    return folder / f"{level}px" if level else folder
 
 
 def results_folder(profile: str) -> Path:
@@ -55,15 +71,20 @@ def read_params(path: str | Path | None = None) -> dict[str, Any]:
 def check(params: dict[str, Any], where: str) -> None:
     """Refuse names that lead nowhere and numbers that YAML read as texts (1e-4 without a point)."""
     try:
-        chapter, profiles = params["scale_recurrent"], params["profiles"]
-        variants = chapter["variants"]
-        for table, rows in chapter["tables"].items():
-            refuse_unknown(rows, variants, f"{where}: table {table!r}")
-        refuse_unknown([chapter["flagship"], *chapter["panel"]], variants, f"{where}: panel")
-        for name, profile in profiles.items():
-            part = profile["scale_recurrent"]
-            refuse_unknown(part["variants"], variants, f"{where}: profile {name!r}")
-            refuse_unknown(part["variants"], part["steps"], f"{where}: steps of {name!r}")
+        chapters = [name for name in CHAPTERS if name in params]
+        for chapter in chapters:
+            section = params[chapter]
+            for table, rows in section["tables"].items():
+                refuse_unknown(rows, section["variants"], f"{where}: table {table!r}")
+            refuse_unknown(section["panel"], section["variants"], f"{where}: panel")
+            for name, profile in params["profiles"].items():
+                if chapter in profile:
+                    _check_part(profile[chapter], section, f"{where}: profile {name!r}")
+        flagship = params["scale_recurrent"]["flagship"]
+        refuse_unknown([flagship], params["scale_recurrent"]["variants"], f"{where}: flagship")
+        names = [variant for chapter in chapters for variant in params[chapter]["variants"]]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ReblurError(f"{where}: two chapters have a variant {min(twice)!r}; rename one.")
     except (KeyError, TypeError) as error:
         raise ReblurError(
             f"{where}: a section is missing or of the wrong form ({error})."
@@ -73,6 +94,14 @@ def check(params: dict[str, Any], where: str) -> None:
             raise ReblurError(
                 f"{where}: {trail} = {value} is a text to YAML, not a number; write 1.0e-4."
             )
+
+
+def _check_part(part: dict[str, Any], section: dict[str, Any], where: str) -> None:
+    """A profile's part of a chapter: its variants, and what it says of each of them."""
+    refuse_unknown(part["variants"], section["variants"], where)
+    for key in ("steps", "levels"):
+        if key in part:
+            refuse_unknown(part["variants"], part[key], f"{where}, {key}")
 
 
 def _reads_as_number(text: str) -> bool:
@@ -111,10 +140,67 @@ def profile_of(params: dict[str, Any], profile: str) -> dict[str, Any]:
     return params["profiles"][profile]
 
 
-def runs_of(params: dict[str, Any], profile: str) -> list[Run]:
-    """Every run of chapter 1 in one profile, variants in the order of params.yaml."""
-    part = profile_of(params, profile)["scale_recurrent"]
-    return [Run(profile, v, s) for v in part["variants"] for s in part["seeds"]]
+def chapters_of(params: dict[str, Any], profile: str) -> list[str]:
+    """The chapters that a profile studies, in their order."""
+    return [name for name in CHAPTERS if name in profile_of(params, profile)]
+
+
+def chapter_of(params: dict[str, Any], variant: str) -> str:
+    """The chapter that a variant belongs to; ReblurError naming the variants when it has none."""
+    variants = {v: name for name in CHAPTERS if name in params for v in params[name]["variants"]}
+    refuse_unknown([variant], variants, "variant")
+    return variants[variant]
+
+
+def data_of(params: dict[str, Any], profile: str, chapter: str) -> dict[str, Any]:
+    """The data section of a chapter in a profile: its own, or the profile's."""
+    section = profile_of(params, profile)
+    refuse_unknown([chapter], section, f"profile {profile!r}")
+    return section[chapter].get("data", section.get("data"))
+
+
+def steps_of(part: dict[str, Any], variant: str) -> int:
+    """Steps of one training of a variant, in a profile's part of a chapter: its own or the same for
+    all."""
+    return part["steps"][variant] if "steps" in part else part["training"]["steps"]
+
+
+def chapter_folder(profile: str, chapter: str) -> Path:
+    """Where a chapter's test data and its scores of doing nothing stand: the first one's directly
+    below `results/<profile>`, another's in a folder of its own there."""
+    folder = results_folder(profile)
+    return folder if chapter == CHAPTERS[0] else folder / chapter
+
+
+def runs_of(params: dict[str, Any], profile: str, chapter: str | None = None) -> list[Run]:
+    """Every run of one profile, variants in the order of params.yaml; of one chapter, or of all."""
+    runs = []
+    for name in chapters_of(params, profile) if chapter is None else [chapter]:
+        part = profile_of(params, profile)[name]
+        levels = part.get("levels", {})
+        runs += [
+            Run(profile, variant, seed, level)
+            for variant in part["variants"]
+            for level in levels.get(variant, [None])
+            for seed in part["seeds"]
+        ]
+    return runs
+
+
+def runs_of_variant(params: dict[str, Any], profile: str, variant: str, seed: int) -> list[Run]:
+    """The runs that one stage of the pipeline makes: a variant with one seed, at all its levels.
+
+    Raises:
+        ReblurError: an unknown profile or variant, or one that the profile does not train.
+    """
+    runs = runs_of(params, profile, chapter_of(params, variant))
+    found = [run for run in runs if (run.variant, run.seed) == (variant, seed)]
+    if not found:
+        raise ReblurError(
+            f"profile {profile!r} does not train {variant} with seed {seed}; add both to its "
+            "section of params.yaml."
+        )
+    return found
 
 
 def prepare_machine(params: dict[str, Any], profile: str) -> str:

@@ -17,7 +17,7 @@ import yaml
 
 from reblur.errors import ReblurError
 from reblur.files import write_text
-from reblur.study.params import profile_of, read_params
+from reblur.study.params import CHAPTERS, chapter_of, chapters_of, profile_of, read_params, steps_of
 
 LOCK = "dvc.lock"
 
@@ -82,6 +82,11 @@ def changed_runs(root: Path, profile: str) -> dict[str, list[str]]:
     return runs
 
 
+def data_stage(profile: str, chapter: str) -> str:
+    """The stage that prepares a chapter's data: `demo_data`, `demo_defocus_data`."""
+    return f"{profile}_data" if chapter == CHAPTERS[0] else f"{profile}_{chapter}_data"
+
+
 def run_profile(root: Path, profile: str, jobs: int) -> int:
     """Bring every stage of `profile` up to date, up to `jobs` runs side by side.
 
@@ -92,11 +97,12 @@ def run_profile(root: Path, profile: str, jobs: int) -> int:
         The number of stages that failed.
     """
     params = read_params(root / "params.yaml")
-    profile_of(params, profile)
+    part = profile_of(params, profile)
     gather_locks(root)
     try:
-        if dvc(root, "repro", f"{profile}_data").returncode != 0:
-            return 1
+        for chapter in chapters_of(params, profile):
+            if dvc(root, "repro", data_stage(profile, chapter)).returncode != 0:
+                return 1
         runs = changed_runs(root, profile)
 
         def bring_up_to_date(stages: list[str]) -> list[str]:
@@ -107,9 +113,14 @@ def run_profile(root: Path, profile: str, jobs: int) -> int:
                     return stages[position:]
             return []
 
+        def steps(run: str) -> int:
+            """Of all the trainings of a stage."""
+            variant = run.rsplit("-", 1)[0]
+            chapter = part[chapter_of(params, variant)]
+            return steps_of(chapter, variant) * len(chapter.get("levels", {}).get(variant, [None]))
+
         # The longest first, so that none is left running alone at the end.
-        steps = profile_of(params, profile)["scale_recurrent"]["steps"]
-        longest = sorted(runs, key=lambda run: -steps[run.rsplit("-", 1)[0]])
+        longest = sorted(runs, key=lambda run: -steps(run))
         with ThreadPoolExecutor(max(1, jobs)) as pool:
             ended = pool.map(bring_up_to_date, [runs[run] for run in longest])
             failed = [name for left in ended for name in left]

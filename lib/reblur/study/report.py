@@ -15,11 +15,11 @@ from typing import Any
 
 from reblur.errors import ReblurError
 from reblur.files import write_text
+from reblur.study.params import chapters_of, profile_of, run_folder, runs_of
 from reblur.study.provenance import SUFFIX, one_line, stamp, write_provenance
-from reblur.study.results import NO_EVIDENCE, RUN_KEYS, read_run, run_folder
+from reblur.study.results import NO_EVIDENCE, RUN_KEYS, read_run
 from reblur.study.tables import MISSING, NOT_AVAILABLE, Table, cells, is_absent, read_table
 
-CHAPTERS = ("scale_recurrent",)  # modules of reblur.study, in the order of the page
 VERDICTS = {"holds": "holds", "does not hold": "fails", "cannot tell": "unknown"}
 ANSWERS = {"holds": "Yes", "does not hold": "No", "cannot tell": "Cannot tell"}
 _PNG_LIMIT = 300_000  # bytes; larger pictures are photographs and are embedded as JPEG
@@ -45,8 +45,6 @@ def write_report(project: Path, profile: str, params: Mapping[str, Any]) -> Path
     Raises:
         ReblurError: the profile has no results at all.
     """
-    from reblur.study.params import profile_of, runs_of
-
     root = Path(project) / "results" / profile
     if not (root / "tables").is_dir():
         raise ReblurError(
@@ -54,8 +52,8 @@ def write_report(project: Path, profile: str, params: Mapping[str, Any]) -> Path
             f"'make study PROFILE={profile}'."
         )
     section = profile_of(dict(params), profile)
-    runs = [(run.variant, run.seed) for run in runs_of(dict(params), profile)]
-    chapters, sources = _chapters(root)
+    runs = [(run.arm, run.seed) for run in runs_of(dict(params), profile)]
+    chapters, sources = _chapters(root, chapters_of(dict(params), profile))
     made = stamp(profile, {}, _data_hashes(root), sources, root)
     page = render(
         profile=profile,
@@ -103,10 +101,10 @@ def render(
     )
 
 
-def _chapters(root: Path) -> tuple[list[dict[str, Any]], list[Path]]:
-    """Every chapter as the template wants it, and the files that were read."""
+def _chapters(root: Path, names: Sequence[str]) -> tuple[list[dict[str, Any]], list[Path]]:
+    """The chapters as the template wants them, and the files that were read."""
     chapters, sources = [], []
-    for name in CHAPTERS:
+    for name in names:
         module = import_module(f"reblur.study.{name}")
         sections = []
         for section in module.SECTIONS:

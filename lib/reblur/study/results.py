@@ -1,6 +1,7 @@
 """What a study has on disk: the runs under results/<profile>/, read into tidy tables.
 
     runs/<variant>-<seed>/   run.json, log.csv, validation.csv, scores.csv, cost.csv, weights
+    runs/<variant>-<seed>/<level>px/   the same, and maps.csv, where a chapter has levels
     blurred/scores.csv       the scores of the blurred input itself: 'do nothing'
 
 Runs that were asked for and are not there stay visible: they are listed as missing.
@@ -18,6 +19,7 @@ import pandas as pd
 
 from reblur.errors import ReblurError
 from reblur.evaluation.scoring import METRICS, SCORE_COLUMNS
+from reblur.study.params import run_folder
 from reblur.study.statistics import (
     Interval,
     difference_interval,
@@ -36,12 +38,14 @@ class Study:
 
     Attributes:
         root: results/<profile>.
-        runs: (variant, seed) of every run that was asked for, in the order of params.yaml.
+        runs: (variant, seed) of every run that was asked for, in the order of params.yaml. Where a
+            chapter has levels, a variant at a level ('plain@2') counts as a variant here.
         datasets: the test sets that were asked for.
         scores: a row per (variant, seed, dataset, image); 'blurred' has seed -1.
         facts: run.json of the runs that are there, by (variant, seed).
         inputs: every file that was read.
         evidence: whether the profile's numbers may be taken as evidence (params.yaml says so).
+        blurred: the folder below `root` that holds the scores of doing nothing.
     """
 
     root: Path
@@ -51,6 +55,7 @@ class Study:
     facts: dict[tuple[str, int], dict[str, Any]]
     inputs: tuple[Path, ...]
     evidence: bool
+    blurred: str = BLURRED
     _matrices: dict[tuple[str, str, str], np.ndarray] = field(
         default_factory=dict, repr=False, compare=False
     )  # what `matrix` has worked out already
@@ -144,7 +149,7 @@ class Study:
     def seconds_per_image(self, variant: str, dataset: str) -> float:
         """Median seconds a photograph took, over all seeds (cost.csv); NaN where not measured."""
         tables = [
-            _read_csv(path)
+            read_csv(path)
             for seed in self.seeds_asked(variant)
             if (path := run_folder(self.root, variant, seed) / "cost.csv").exists()
         ]
@@ -176,14 +181,12 @@ class Study:
 
     def _optional(self, variant: str, seed: int, name: str) -> pd.DataFrame | None:
         path = run_folder(self.root, variant, seed) / name
-        return _read_csv(path) if path.exists() else None
+        return read_csv(path) if path.exists() else None
 
 
-def run_folder(root: Path, variant: str, seed: int) -> Path:
-    return Path(root) / "runs" / f"{variant}-{seed}"
-
-
-def read_scores(root: Path, runs: Sequence[tuple[str, int]]) -> pd.DataFrame:
+def read_scores(
+    root: Path, runs: Sequence[tuple[str, int]], blurred: str = BLURRED
+) -> pd.DataFrame:
     """Per-image scores of `runs` and of the blurred input, one row each.
 
     Columns: variant, seed (-1 for 'blurred'), dataset, image, scene, psnr (dB), ssim, ssim_matlab,
@@ -192,14 +195,14 @@ def read_scores(root: Path, runs: Sequence[tuple[str, int]]) -> pd.DataFrame:
     Raises:
         ReblurError: a file lacks a column, or names an image twice.
     """
-    folders = [(BLURRED, -1, Path(root) / BLURRED)]
+    folders = [(BLURRED, -1, Path(root) / blurred)]
     folders += [(variant, seed, run_folder(root, variant, seed)) for variant, seed in runs]
     tables = []
     for variant, seed, folder in folders:
         path = folder / "scores.csv"
         if not path.exists():
             continue
-        table = _read_csv(path)
+        table = read_csv(path)
         lacking = [column for column in SCORE_COLUMNS if column not in table.columns]
         if lacking:
             raise ReblurError(f"{path}: lacks {', '.join(lacking)}; evaluate the run again.")
@@ -218,6 +221,7 @@ def read_study(
     runs: Sequence[tuple[str, int]],
     datasets: Sequence[str] | None = None,
     evidence: bool = False,
+    blurred: str = BLURRED,
 ) -> Study:
     """Read everything that the tables and figures of a profile are made from.
 
@@ -226,26 +230,27 @@ def read_study(
         runs: (variant, seed) of every run that the parameters ask for.
         datasets: the test sets asked for; None: those that were scored.
         evidence: False: every table and figure says that its numbers are no evidence.
+        blurred: the folder below `root` that holds the scores of doing nothing.
 
     Raises:
         ReblurError: a file is broken (its name and the remedy are in the message).
     """
     root = Path(root)
-    scores = read_scores(root, runs)
+    scores = read_scores(root, runs, blurred)
     if datasets is None:
         datasets = list(dict.fromkeys(scores["dataset"]))
     if not datasets:
         raise ReblurError(f"{root}: nothing was scored; evaluate a run first ('make study').")
-    facts, inputs = {}, [root / BLURRED / "scores.csv"]
+    facts, inputs = {}, [root / blurred / name for name in ("scores.csv", "maps.csv")]
     for variant, seed in runs:
         folder = run_folder(root, variant, seed)
         if (folder / "run.json").exists():
             facts[(variant, seed)] = read_run(folder)
-        names = ("run.json", "scores.csv", "cost.csv", "log.csv", "validation.csv")
+        names = ("run.json", "scores.csv", "maps.csv", "cost.csv", "log.csv", "validation.csv")
         inputs += [folder / name for name in names]
     present = tuple(path for path in inputs if path.exists())
     asked = tuple((str(variant), int(seed)) for variant, seed in runs)
-    return Study(root, asked, tuple(datasets), scores, facts, present, evidence)
+    return Study(root, asked, tuple(datasets), scores, facts, present, evidence, blurred)
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -265,7 +270,8 @@ def read_run(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def read_csv(path: Path) -> pd.DataFrame:
+    """A CSV of a run; ReblurError where it cannot be read."""
     text = {"dataset": str, "image": str, "scene": str}  # '000051' is a name, not a number
     try:
         return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from reblur.defocus_losses import DefocusObjective
 from reblur.errors import ReblurError
 from reblur.evaluation.scoring import METRICS, restorer_of
 from reblur.files import atomic_path, sha256_of_file, sha256_of_value, write_json
@@ -19,7 +20,15 @@ from reblur.networks import build_network
 from reblur.networks.complexity import count_macs, count_parameters
 from reblur.networks.weights import load_network, save_network
 from reblur.study.data import SYNTHETIC, data_hashes, synthesised_pairs, training_source
-from reblur.study.params import Run, profile_of, project_root, refuse_unknown
+from reblur.study.params import (
+    Run,
+    chapter_of,
+    data_of,
+    profile_of,
+    project_root,
+    refuse_unknown,
+    steps_of,
+)
 from reblur.training import TrainingOptions, TrainingResult, train
 
 #: Multiply-adds are counted at this size, so that they compare across profiles.
@@ -30,21 +39,24 @@ def configuration(params: dict[str, Any], run: Run) -> dict[str, Any]:
     """Everything that the bytes of a trained network hang on, as one plain dict.
 
     The keys: `network` (name, options), `training` (TrainingOptions), `data`, `crop`, `seed`,
-    `machine` and `data_hashes`. Two runs with equal configurations give equal networks.
+    `machine` and `data_hashes`; in chapter 2 also `objective` (DefocusObjective). Two runs with
+    equal configurations give equal networks.
 
     Raises:
-        ReblurError: an unknown profile or variant.
+        ReblurError: an unknown profile, variant or option of the objective.
     """
+    chapter = chapter_of(params, run.variant)
     profile = profile_of(params, run.profile)
-    chapter, part = params["scale_recurrent"], profile["scale_recurrent"]
-    refuse_unknown([run.variant], chapter["variants"], "variant")
-    options = dict(chapter["variants"][run.variant])
-    name = options.pop("network")
-    training = {**part["training"], "steps": part["steps"][run.variant]}
-    data = {k: v for k, v in profile["data"].items() if k not in ("synthetic", "real", "kohler")}
-    hashes = data_hashes(profile["data"])
-    return {
-        "variant": run.variant,
+    part, section = profile[chapter], data_of(params, run.profile, chapter)
+    options = dict(params[chapter]["variants"][run.variant])
+    name, objective = options.pop("network"), options.pop("objective", None)
+    training = {**part["training"], "steps": steps_of(part, run.variant)}
+    data = {k: v for k, v in section.items() if k not in ("synthetic", "real", "kohler")}
+    if run.level is not None:
+        data = misaligned(data, run.level)
+    hashes = data_hashes(section)
+    config = {
+        "variant": run.arm,
         "network": {"name": name, "options": {**part["networks"], **options}},
         "training": training,
         "data": data,
@@ -53,6 +65,40 @@ def configuration(params: dict[str, Any], run: Run) -> dict[str, Any]:
         "machine": profile["machine"],
         "data_hashes": {k: hashes[k] for k in data.get("photographs", [data.get("pairs")])},
     }
+    return config if objective is None else guided(config, objective, part["warmup"])
+
+
+def misaligned(data: dict[str, Any], level: int) -> dict[str, Any]:
+    """A data section whose training pairs are misaligned by `level` pixels.
+
+    Raises:
+        ReblurError: pairs that exist, for which only the level 0 (as they are) is possible.
+    """
+    if "pairs" not in data:
+        return {**data, "defocus": {**data["defocus"], "misalignment_px": level}}
+    if level:
+        raise ReblurError(
+            f"{data['pairs']}: its pairs are as they are and cannot be misaligned by {level} px; "
+            "give the level 0, or synthesise the pairs from photographs."
+        )
+    return data
+
+
+def guided(
+    config: dict[str, Any], objective: dict[str, Any], warmup: float | int
+) -> dict[str, Any]:
+    """A configuration with the objective of chapter 2, and the reblurring network if it needs one.
+
+    Args:
+        objective: what differs from the defaults of `DefocusObjective`.
+        warmup: the first phase's share of the steps.
+    """
+    known = [field.name for field in fields(DefocusObjective)]
+    refuse_unknown(objective, known, f"objective of {config['variant']}")
+    chosen = {"warmup_steps": round(warmup * config["training"]["steps"]), **objective}
+    network = config["network"]
+    options = {**network["options"], "reblurring": DefocusObjective(**chosen).reblurs}
+    return {**config, "objective": chosen, "network": {**network, "options": options}}
 
 
 def build_for(config: dict[str, Any]) -> nn.Module:
@@ -71,9 +117,8 @@ def validation_pairs(config: dict[str, Any]) -> list:
     part = config["data"].get("validation")
     if not part:
         return []
-    return list(
-        synthesised_pairs(config["data"], "validation", part["pairs"], part["size"], part["seed"])
-    )
+    data = misaligned(config["data"], 0) if "objective" in config else config["data"]
+    return list(synthesised_pairs(data, "validation", part["pairs"], part["size"], part["seed"]))
 
 
 def mean_psnr(network: nn.Module, pairs: list, device: str) -> float:
@@ -109,14 +154,16 @@ def train_run(config: dict[str, Any], device: str, **watching: Any) -> TrainingR
     """
     options = shared(TrainingOptions.from_dict(config["training"]))
     source = training_source(config["data"], config["crop"])
+    objective = config.get("objective")
     return train(
         build_for(config),
         source,
-        multi_scale_objective,
+        multi_scale_objective if objective is None else DefocusObjective(**objective),
         options,
         seed=config["seed"],
         folder=scratch_folder(config),
         device=device,
+        unused_parameters=objective is not None,  # its first phase does not reblur
         **watching,
     )
 
@@ -155,18 +202,21 @@ def load_run(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     return network, json.loads((folder / "run.json").read_text(encoding="utf-8"))
 
 
-def write_summary(run_folder: Path, root: Path) -> pd.DataFrame:
+def write_summary(run_folder: Path, blurred: Path) -> pd.DataFrame:
     """Write a run's `metrics.json` from its scores: means and gains by test set.
 
     `psnr_gain` at its top is the gain in dB on held-out synthetic blur: what `reblur deblur`
     chooses weights by. A metric that is not available is left out.
+
+    Args:
+        blurred: the folder with the chapter's scores of doing nothing.
 
     Returns:
         The same as a table, a row each test set.
     """
     text = {"image": str, "scene": str}
     scores = pd.read_csv(run_folder / "scores.csv", dtype=text)
-    nothing = pd.read_csv(root / "blurred" / "scores.csv", dtype=text)
+    nothing = pd.read_csv(blurred / "scores.csv", dtype=text)
     means = scores.groupby("dataset", sort=False)[list(METRICS)].mean()
     blurred = nothing.groupby("dataset", sort=False)[list(METRICS)].mean()
     if list(means.index) != list(blurred.index):

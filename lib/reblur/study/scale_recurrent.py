@@ -7,6 +7,7 @@ of the panel come from its section of params.yaml.
 from collections.abc import Sequence
 from typing import Any
 
+from reblur.study import data as chapter_data
 from reblur.study import figures as draw
 from reblur.study.claims import Claim, claims_table, plain
 from reblur.study.comparisons import (
@@ -90,6 +91,8 @@ SECTIONS = (
         ("figures/training", "figures/losses", "tables/losses"),
     ),
 )
+CHAPTER = "scale_recurrent"
+FIGURES = "figures"  # where this chapter's slider stands
 SCALES = {"sr_edrb3_1_scale": "1", "sr_edrb3_2_scales": "2", "sr_edrb3": "3"}
 RECURRENCE = {"wo_r": "none", "rnn": "RNN", "gru": "GRU", "sr_edrb3": "ConvLSTM"}
 UPSAMPLING = {
@@ -245,12 +248,22 @@ def tables(study: Study, chapter: dict[str, Any]) -> list[Table]:
     ]
 
 
-def figures(study: Study, chapter: dict[str, Any], examples: Sequence[Example]) -> list[Drawing]:
+def labels(study: Study) -> dict[str, str]:
+    """Every variant's name for people."""
+    return {name: LABELS.get(name, name) for name in study.variants}
+
+
+def examples(params: dict[str, Any], profile: str, study: Study) -> list[Example]:
+    """The test images of the panel and the slider."""
+    return chapter_data.examples(params, profile, study, CHAPTER, params[CHAPTER]["panel"])
+
+
+def figures(study: Study, chapter: dict[str, Any], shown: Sequence[Example]) -> list[Drawing]:
     """Every figure of the chapter, in the report's order.
 
     Args:
         chapter: the section `scale_recurrent` of params.yaml.
-        examples: the test images of the panel (`read_example`).
+        shown: the test images of the panel (`examples`).
     """
     rows, flagship, test_set = chapter["tables"], chapter["flagship"], study.datasets[0]
     peers = [name for name in rows["peers"] if name not in rows["ablation"]]
@@ -289,5 +302,5 @@ def figures(study: Study, chapter: dict[str, Any], examples: Sequence[Example]) 
             labels=LABELS,
         ),
         draw.losses(study, stem="losses", title="Training losses", labels=LABELS),
-        panel(study, examples, stem="panel", title="What it looks like", labels=LABELS),
+        panel(study, shown, stem="panel", title="What it looks like", labels=LABELS),
     ]

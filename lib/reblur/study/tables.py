@@ -79,7 +79,8 @@ def _cell(row: dict[str, Any], column: Column) -> str:
     value = row.get(column.key)
     if is_absent(value):
         measured = column.group == "ours" and column.kind != "text"
-        return MISSING if measured and row.get("status") == MISSING else column.absent
+        lost = MISSING in (row.get("status"), row.get(f"{column.key}_status"))
+        return MISSING if measured and lost else column.absent
     match column.kind:
         case "text":
             return str(value)

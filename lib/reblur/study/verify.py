@@ -16,10 +16,9 @@ import pandas as pd
 from reblur.errors import ReblurError
 from reblur.files import sha256_of_file
 from reblur.study.comparisons import rebuild, study_of
-from reblur.study.params import runs_of
+from reblur.study.params import CHAPTERS, chapters_of, run_folder, runs_of
 from reblur.study.provenance import SUFFIX, one_line
-from reblur.study.report import CHAPTERS
-from reblur.study.results import METRICS, Study, read_run, run_folder
+from reblur.study.results import METRICS, Study, read_run
 from reblur.study.tables import from_csv, is_absent, read_table, to_csv, to_markdown
 
 TOLERANCE = 3e-8  # the CSV's last digit: sums may round differently on another processor
@@ -37,9 +36,10 @@ def verify(project: Path, profile: str, params: Mapping[str, Any]) -> list[str]:
     if not root.is_dir():
         return [f"results/{profile}: there are no results; make them with 'make study'."]
     _load_builders()
-    runs = [(run.variant, run.seed) for run in runs_of(dict(params), profile)]
+    chapters = [_runs(params, profile, name) for name in chapters_of(dict(params), profile)]
+    runs = [run for chapter in chapters for run in chapter]
     problems = [*_check_runs(root, runs), *_check_stamps(root, profile)]
-    problems += [*_check_tables(root, runs), *_check_unstamped(root)]
+    problems += [*_check_tables(root, chapters), *_check_unstamped(root)]
     if not (root / "report" / "index.html").exists():
         problems.append(f"report/index.html: is missing; make it with 'reblur report {profile}'.")
     return problems
@@ -48,10 +48,14 @@ def verify(project: Path, profile: str, params: Mapping[str, Any]) -> list[str]:
 def remarks(project: Path, profile: str, params: Mapping[str, Any]) -> list[str]:
     """What a reader should know although nothing mismatches, a sentence each."""
     root = Path(project) / "results" / profile
-    runs = [(run.variant, run.seed) for run in runs_of(dict(params), profile)]
-    folders = [run_folder(root, variant, seed) for variant, seed in runs]
+    runs = _runs(params, profile)
+    folders = [run_folder(root, arm, seed) for arm, seed in runs]
     found = []
-    missing = [folder.name for folder in folders if not (folder / "scores.csv").exists()]
+    missing = [
+        f"{arm}-{seed}"
+        for (arm, seed), folder in zip(runs, folders, strict=True)
+        if not (folder / "scores.csv").exists()
+    ]
     if missing:
         found.append(f"{len(missing)} of {len(runs)} runs are missing: {', '.join(missing)}.")
     bare = [
@@ -68,6 +72,12 @@ def remarks(project: Path, profile: str, params: Mapping[str, Any]) -> list[str]
     if changed:
         found.append(f"{len(changed)} results were made by code with uncommitted changes.")
     return found
+
+
+def _runs(
+    params: Mapping[str, Any], profile: str, chapter: str | None = None
+) -> list[tuple[str, int]]:
+    return [(run.arm, run.seed) for run in runs_of(dict(params), profile, chapter)]
 
 
 def _load_builders() -> None:
@@ -197,15 +207,16 @@ def _check_picture(root: Path, stem: str, notes: dict[str, Any]) -> Iterator[str
         yield f"{stem}.png: carries another stamp than {stem}{SUFFIX}; {REMEDY}."
 
 
-def _check_tables(root: Path, runs: list[tuple[str, int]]) -> Iterator[str]:
-    """Every table made again from the per-image scores."""
+def _check_tables(root: Path, chapters: list[list[tuple[str, int]]]) -> Iterator[str]:
+    """Every table made again from the per-image scores; `chapters` are the runs of each."""
     studies: dict[str, Study] = {}
     for path in sorted((root / "tables").glob(f"*{SUFFIX}")):
         stem = path.with_name(path.name.removesuffix(SUFFIX))
         name = f"tables/{stem.name}"
         try:
             table = read_table(stem)
-            asked = json.dumps([table.recipe[key] for key in ("runs", "datasets", "evidence")])
+            keys = ("runs", "datasets", "evidence", "blurred")
+            asked = json.dumps([table.recipe[key] for key in keys])
             if asked not in studies:
                 studies[asked] = study_of(root, table.recipe)
             again = rebuild(studies[asked], table.recipe)
@@ -216,7 +227,7 @@ def _check_tables(root: Path, runs: list[tuple[str, int]]) -> Iterator[str]:
         except (KeyError, TypeError, IndexError) as error:
             yield f"{name}: its recipe does not fit the scores ({error!r}); {REMEDY}."
             continue
-        if [tuple(run) for run in table.recipe["runs"]] != runs:
+        if [tuple(run) for run in table.recipe["runs"]] not in chapters:
             yield f"{name}: was made for other runs than params.yaml asks for; {REMEDY}."
         texts = [column.key for column in again.columns if column.kind == "text"]
         made = from_csv(to_csv(again.frame), texts)

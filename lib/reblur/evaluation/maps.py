@@ -1,0 +1,114 @@
+"""Maps of the defocus, read off a reblurring network, and how good they are.
+
+A map holds the diameter of the circle of confusion in pixels, without a sign.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, UInt8
+from torch import Tensor, nn
+
+from reblur.datasets.images import to_tensor, to_uint8
+from reblur.networks.reblurring import circle_of_confusion, whole_kernels
+
+WINDOW = 21  # pixels, of `local_contrast`
+
+
+class Reading(NamedTuple):
+    """What a network with a reblurring network says of one photograph."""
+
+    restored: UInt8[np.ndarray, "h w 3"]
+    reblurred: UInt8[np.ndarray, "h w 3"]
+    coc: Float32[np.ndarray, "h w"]
+    seeds: Float[Tensor, "35 h w"]
+    weights: Float[Tensor, "8 h w"]
+
+
+@torch.no_grad()
+def read_defocus(
+    network: nn.Module, photograph: UInt8[np.ndarray, "h w 3"], device: torch.device | str = "cpu"
+) -> Reading:
+    """Restore a photograph, blur it again, and read the blur off the kernels.
+
+    Args:
+        network: a `DefocusDeblur` with a reblurring network. The photograph goes through it whole.
+
+    Raises:
+        ReblurError: it has no reblurring network.
+    """
+    picture = to_tensor(photograph)[None].to(device)
+    guided = network(picture, guided=True)
+    made = guided.reblurred
+    coc = circle_of_confusion(made.seeds, made.weights, network.reblurring.leaky)
+    return Reading(
+        to_uint8(guided.restored[-1][0]),
+        to_uint8(made.image[0]),
+        coc[0].cpu().numpy(),
+        made.seeds[0],
+        made.weights[0],
+    )
+
+
+def kernels_at(reading: Reading, rows: int, columns: int) -> Float32[np.ndarray, "p q 15 15"]:
+    """The blur kernels in the middles of `rows` × `columns` equal parts of the photograph."""
+    height, width = reading.coc.shape
+    y = ((torch.arange(rows) + 0.5) * height / rows).long()
+    x = ((torch.arange(columns) + 0.5) * width / columns).long()
+    seeds, weights = (
+        values[:, y][:, :, x].flatten(1).T.cpu() for values in (reading.seeds, reading.weights)
+    )
+    return whole_kernels(seeds, weights).unflatten(0, (rows, columns)).numpy()
+
+
+def map_errors(
+    estimated: Float[np.ndarray, "h w"], true: Float[np.ndarray, "h w"]
+) -> dict[str, float]:
+    """How far an estimated map is from the true one.
+
+    Returns:
+        "mae": mean absolute difference in pixels; "correlation": Spearman's rank correlation, 0
+        for an estimate that is constant, which ranks nothing; NaN where the true map is.
+    """
+    true = np.abs(true)
+    ranks = [_ranks(values) for values in (estimated, true)]
+    deviations = [float(values.std()) for values in ranks]
+    if deviations[1] == 0:
+        correlation = float("nan")
+    else:
+        correlation = float(np.corrcoef(*ranks)[0, 1]) if deviations[0] else 0.0
+    return {"mae": float(np.abs(estimated - true).mean()), "correlation": correlation}
+
+
+def auc(estimated: Float[np.ndarray, "h w"], blurred: Bool[np.ndarray, "h w"]) -> float:
+    """Area under the ROC curve of finding the blurred pixels by a threshold on the map.
+
+    It is the share of pairs of a blurred and a sharp pixel in which the map is larger on the
+    blurred one, ties counting half (Mann and Whitney): 0.5 for chance. NaN without such pairs.
+    """
+    positive = int(blurred.sum())
+    negative = blurred.size - positive
+    if positive == 0 or negative == 0:
+        return float("nan")
+    above = _ranks(estimated)[blurred.ravel()].sum() - positive * (positive + 1) / 2
+    return float(above / (positive * negative))
+
+
+def local_contrast(photograph: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w"]:
+    """A map without a network, larger where blurrier: minus the log of the local contrast.
+
+    The contrast is the root mean square of the Laplacian of the grey photograph in a window of
+    `WINDOW` pixels. Its unit means nothing: it can be ranked only.
+    """
+    grey = cv2.cvtColor(photograph, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    energy = cv2.blur(cv2.Laplacian(grey, cv2.CV_32F) ** 2, (WINDOW, WINDOW))
+    return -np.log(np.sqrt(energy) + 1)
+
+
+def _ranks(values: np.ndarray) -> Float[np.ndarray, " n"]:
+    """Ranks from 1, ties sharing their mean."""
+    from scipy.stats import rankdata
+
+    return rankdata(values, axis=None)

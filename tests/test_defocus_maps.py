@@ -1,0 +1,87 @@
+"""Maps of the defocus: their scores on known maps, and what a network says of a picture."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from scipy.ndimage import gaussian_filter
+from skimage import data
+
+from reblur.errors import ReblurError
+from reblur.evaluation.maps import (
+    auc,
+    kernels_at,
+    local_contrast,
+    map_errors,
+    read_defocus,
+)
+from reblur.networks import build_network
+from reblur.study.defocus_data import KnownMap, score_maps, score_maps_without_a_network
+
+MAPS = arrays.arrays(np.float32, (5, 6), elements=st.integers(0, 9).map(float))
+
+
+@settings(max_examples=50, deadline=None)
+@given(values=MAPS, mask=arrays.arrays(bool, (5, 6)))
+def test_auc_is_the_share_of_pairs_in_their_order(values, mask):
+    positive, negative = values[mask], values[~mask]
+    found = auc(values, mask)
+    if not positive.size or not negative.size:
+        assert np.isnan(found)
+        return
+    above = (positive[:, None] > negative).mean() + (positive[:, None] == negative).mean() / 2
+    assert found == pytest.approx(above)
+    assert auc(-values, mask) == pytest.approx(1 - above)
+
+
+def test_errors_of_maps_that_are_known():
+    true = np.arange(12, dtype=np.float32).reshape(3, 4) - 6  # signed, as the lens gives it
+    assert map_errors(np.abs(true), true) == pytest.approx({"mae": 0, "correlation": 1})
+    assert map_errors(np.abs(true) + 2, true)["mae"] == pytest.approx(2)
+    assert map_errors(np.abs(true) ** 2, true)["correlation"] == pytest.approx(1)  # ranks alone
+    assert map_errors(np.ones_like(true), true)["correlation"] == 0
+    assert np.isnan(map_errors(true, np.ones_like(true))["correlation"])
+
+
+def test_local_contrast_finds_the_blurred_half():
+    picture = data.astronaut()[:128, :256]
+    half = picture.copy()
+    half[:, 128:] = gaussian_filter(picture[:, 128:], (3, 3, 0))
+    mask = np.zeros(half.shape[:2], bool)
+    mask[:, 128:] = True
+    assert auc(local_contrast(half), mask) > auc(local_contrast(picture), mask) + 0.1
+
+
+def test_what_a_network_says_of_a_photograph():
+    network = build_network("defocus_unet", width=2, reblurring=True).eval()
+    picture = data.astronaut()[:50, :39]
+    reading = read_defocus(network, picture)
+    assert reading.restored.shape == reading.reblurred.shape == picture.shape
+    assert 0 <= reading.coc.min() <= reading.coc.max() < 14
+    kernels = kernels_at(reading, 2, 3)
+    assert kernels.shape == (2, 3, 15, 15)
+    assert kernels.sum((2, 3)) == pytest.approx(1, abs=1e-5)
+
+
+def test_without_a_reblurring_network_there_is_no_map():
+    network = build_network("defocus_unet", width=2).eval()
+    with pytest.raises(ReblurError, match="has no reblurring network"):
+        read_defocus(network, data.astronaut()[:32, :32])
+
+
+def test_scores_of_maps_name_what_is_not_known():
+    picture = data.astronaut()[:40, :40]
+    coc = np.linspace(-4, 4, 1600, dtype=np.float32).reshape(40, 40)
+    sets = {
+        "lens": [KnownMap("a", picture, coc=coc)],
+        "masks": [KnownMap("b", picture, blurred=coc > 0)],
+    }
+    scores = score_maps(lambda photograph: np.abs(coc), sets).set_index("dataset")
+    assert scores.loc["lens", "mae"] == 0
+    assert np.isnan(scores.loc["lens", "auc"])
+    assert np.isnan(scores.loc["masks", "mae"])
+    assert scores.loc["masks", "auc"] == pytest.approx(0.5, abs=0.01)
+    floor = score_maps_without_a_network(sets).set_index("dataset")
+    assert floor.loc["lens", "mae"] == pytest.approx(1, abs=0.01)  # |c| is even in 0..4
+    assert np.isnan(floor.loc["masks", "mae"])
