@@ -100,9 +100,9 @@ def run_profile(root: Path, profile: str, jobs: int) -> int:
     part = profile_of(params, profile)
     gather_locks(root)
     try:
-        for chapter in chapters_of(params, profile):
-            if dvc(root, "repro", data_stage(profile, chapter)).returncode != 0:
-                return 1
+        data = [data_stage(profile, chapter) for chapter in chapters_of(params, profile)]
+        if dvc(root, "repro", *data).returncode != 0:
+            return 1
         runs = changed_runs(root, profile)
 
         def bring_up_to_date(stages: list[str]) -> list[str]:
