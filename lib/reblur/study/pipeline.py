@@ -60,10 +60,8 @@ def dvc(root: Path, *arguments: str, capture: bool = False) -> subprocess.Comple
     return subprocess.run(command, cwd=root, text=True, capture_output=capture, check=False)
 
 
-def changed_runs(root: Path, profile: str) -> dict[str, list[str]]:
-    """The runs of `profile` in which DVC has something to do: run → its stages, in their order.
-
-    A run's later stages are listed with its first: they change when that has run.
+def changed_stages(root: Path, profile: str) -> set[str]:
+    """The stages of `profile` that DVC would run as things stand.
 
     Raises:
         ReblurError: DVC cannot read the pipeline; its own words are passed on.
@@ -71,7 +69,15 @@ def changed_runs(root: Path, profile: str) -> dict[str, list[str]]:
     done = dvc(root, "status", "--json", f"{profile}_report", "--with-deps", capture=True)
     if done.returncode != 0:
         raise ReblurError(f"dvc status failed: {done.stderr.strip().splitlines()[-1]}")
-    changed = {name.split("@", 1)[1] for name in json.loads(done.stdout) if "@" in name}
+    return set(json.loads(done.stdout))
+
+
+def changed_runs(root: Path, profile: str, changed: set[str]) -> dict[str, list[str]]:
+    """The runs of `profile` in which DVC has something to do: run → its stages, in their order.
+
+    A run's later stages are listed with its first: they change when that has run.
+    """
+    changed = {name.split("@", 1)[1] for name in changed if "@" in name}
     stages = dvc(root, "stage", "list", "--name-only", capture=True).stdout.split()
     mine = [name for name in stages if name.startswith(f"{profile}_") and "@" in name]
     runs: dict[str, list[str]] = {}
@@ -103,7 +109,12 @@ def run_profile(root: Path, profile: str, jobs: int) -> int:
         data = [data_stage(profile, chapter) for chapter in chapters_of(params, profile)]
         if dvc(root, "repro", *data).returncode != 0:
             return 1
-        runs = changed_runs(root, profile)
+        changed = changed_stages(root, profile)
+        if not changed & {f"{profile}_compare", f"{profile}_report"} and not any(
+            "@" in name for name in changed
+        ):
+            return 0
+        runs = changed_runs(root, profile, changed)
 
         def bring_up_to_date(stages: list[str]) -> list[str]:
             """Train, then evaluate; what stands after a failure is not tried."""
