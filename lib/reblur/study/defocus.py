@@ -87,8 +87,8 @@ SECTIONS = (
         "maps",
         "The blur that it sees",
         "Training needs no true map; here is one to compare with. There is an easy way out that "
-        "explains every photograph: restore nothing and blur by nothing. An empty map beside a gain "
-        "of 0.00 dB is that, and a longer first phase, without reblurring, the remedy.",
+        "explains every photograph: restore nothing and blur by nothing. An empty map beside a "
+        "gain of 0.00 dB is that, and a longer first phase, without reblurring, the remedy.",
         ("figures/defocus_panel", "tables/defocus_maps"),
     ),
     Section(
