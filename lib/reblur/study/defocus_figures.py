@@ -64,6 +64,7 @@ def quality_over_misalignment(
             )
         axes.axhline(0, color=INK, ls="--", lw=1.2, label="do nothing")
         axes.set_xticks(range(len(levels)), [str(level) for level in levels])
+        axes.set_xlim(-0.5, len(levels) - 0.5)  # the arms of a level stand side by side around it
         axes.set_xlabel("misalignment of the training pairs (px)")
         axes.grid(axis="x", visible=False)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=8.5)
