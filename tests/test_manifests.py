@@ -72,7 +72,10 @@ def test_no_scene_stands_in_two_splits(name):
     assert all(len(splits) == 1 for splits in of_scene.values())
 
 
-@pytest.mark.parametrize("name", ["skimage_photographs", "photos_budgie", "photos_unsplash"])
+@pytest.mark.parametrize(
+    "name",
+    ["skimage_photographs", "photos_budgie", "photos_unsplash", "ffhq_samples", "redegnet_faces"],
+)
 def test_photographs_are_split_three_ways(name):
     manifest = load_manifest(name)
     counts = [sum(f.split == s for f in manifest.files) for s in ("train", "validation", "test")]
@@ -84,6 +87,8 @@ def test_photographs_are_split_three_ways(name):
 def test_the_promised_data_sets():
     promised = {"gopro_authors": 4, "gopro_0372": 28, "reds_samples": 20, "lpips_example": 3}
     promised |= {"photos_budgie": 24, "photos_unsplash": 27, "lpips_alexnet": 1}
+    promised |= {"real47": 47, "realsrset_5": 25, "real_faces": 14, "vqfr_faces": 11}
+    promised |= {"ffhq_samples": 10, "redegnet_faces": 10, "skimage_lfw": 1}
     for name, count in promised.items():
         assert len(load_manifest(name).files) == count
     for name in ("gopro_linear", "gopro_gamma"):
@@ -92,17 +97,32 @@ def test_the_promised_data_sets():
     assert load_manifest("gopro_linear").options == {"blurred": "blur"}
     assert load_manifest("gopro_gamma").options == {"blurred": "blur_gamma"}
     by_hand = {"gopro_linear", "kohler", "reds", "realblur_j", "realblur_r", "hide"}
+    by_hand |= {"realset65", "realset80", "wider_test", "webphoto_test", "dped_iphone", "realsr"}
+    by_hand |= {"ffhq", "celeba_hq"}
     assert by_hand <= set(NAMES)
     assert all(load_manifest(name).source.kind == "by_hand" for name in by_hand)
 
 
-def test_checksums_of_scikit_image():
-    manifest = load_manifest("skimage_photographs")
+@pytest.mark.parametrize("name", ["skimage_photographs", "skimage_lfw"])
+def test_checksums_of_scikit_image(name):
+    manifest = load_manifest(name)
     folder = locate(manifest)
     for file in manifest.files:
         content = (folder / file.path).read_bytes()
         assert len(content) == file.bytes
         assert hashlib.sha256(content).hexdigest() == file.sha256
+
+
+@pytest.mark.parametrize("name", ["real47", "realsrset_5", "real_faces", "vqfr_faces"])
+def test_a_fifth_to_a_quarter_of_a_low_quality_set_is_for_testing(name):
+    splits = [file.split for file in load_manifest(name).files if file.split is not None]
+    assert set(splits) == {"train", "test"}
+    assert 0.2 <= splits.count("test") / len(splits) <= 0.25
+
+
+def test_faces_of_flickr_are_not_for_commerce():
+    for name in ("ffhq", "ffhq_samples", "redegnet_faces", "celeba_hq"):
+        assert load_manifest(name).licence.commercial_use is False
 
 
 def test_motorcycles_are_one_scene():

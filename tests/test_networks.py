@@ -28,6 +28,7 @@ COUNTS = {  # RGB, width 32 (DeepDeblur: 64)
     "srn_released": 6_881_251,
     "deepdeblur": 11_721_321,
     "nafnet": 17_111_907,
+    "rrdb": 16_697_987 + 45 * 9 * 64,  # Real-ESRGAN's, whose first layer has 3 channels, not 48
     "defocus_unet": 31_053_723 + 66_499,  # the U-Net with its fusion, and the blur estimator
     "defocus_unet_noprior": 31_053_723 - 152 - 35 * 9 * 64,  # no fusion, 3 channels instead of 38
     "defocus_sr_edrb3": 3_764_195 + 66_499 + 152 + 117,  # 117: the projection 38 → 3
@@ -40,6 +41,8 @@ def small(name, **options):
         options = {"encoder_blocks": [1, 1], "decoder_blocks": [1, 1], **options}
     if name == "deepdeblur":
         options = {"blocks": 2, **options}
+    if name == "rrdb":
+        options = {"blocks": 1, "growth": 4, **options}
     network = build_network(name, **{"width": 4, **options})
     with torch.no_grad():
         for key, parameter in network.named_parameters():

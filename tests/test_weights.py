@@ -13,6 +13,7 @@ from reblur.networks.weights import KEY, load_network, save_network
 SMALL = {
     "nafnet": {"encoder_blocks": [1, 1], "decoder_blocks": [1, 1]},
     "deepdeblur": {"blocks": 2},
+    "rrdb": {"blocks": 1, "growth": 4},
 }
 
 

@@ -1,7 +1,8 @@
 """Deblurring networks: the scale-recurrent family and its peers, built by name.
 
 `network(x)` takes RGB images (B, 3, H, W) in [0, 1] of any size and returns a list of estimates
-from coarse to fine; `network(x, finest=True)` returns the last one alone.
+from coarse to fine; `network(x, finest=True)` returns the last one alone. The denoisers of
+diffusion models are built by name too, and are called as `denoiser(noisy, t)`.
 """
 
 import inspect
@@ -11,27 +12,38 @@ import torch
 from torch import nn
 
 from reblur.errors import ReblurError
+from reblur.networks import denoiser
 from reblur.networks.deepdeblur import DeepDeblur
 from reblur.networks.defocus import DefocusDeblur
 from reblur.networks.nafnet import NAFNet
+from reblur.networks.rrdb import RRDBNet
 from reblur.networks.scale_recurrent import VARIANTS, ScaleRecurrent
 
-__all__ = ["build_network", "network_names", "network_options"]
+__all__ = ["build_network", "denoiser_names", "network_names", "network_options"]
 
 # name -> (class, the options in which it differs from the class's defaults)
 NETWORKS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
     **{name: (ScaleRecurrent, delta) for name, delta in VARIANTS.items()},
     "deepdeblur": (DeepDeblur, {}),
     "nafnet": (NAFNet, {}),
+    "rrdb": (RRDBNet, {}),
     "defocus_unet": (DefocusDeblur, {}),
     "defocus_unet_noprior": (DefocusDeblur, {"prior": False}),
     "defocus_sr_edrb3": (DefocusDeblur, {"backbone": "sr_edrb3", "width": 32}),
 }
 
 
+DENOISERS = {name: (denoiser.Denoiser, delta) for name, delta in denoiser.VARIANTS.items()}
+
+
 def network_names() -> list[str]:
-    """The names that `build_network` knows."""
+    """The deblurring networks that `build_network` knows."""
     return list(NETWORKS)
+
+
+def denoiser_names() -> list[str]:
+    """The denoisers that `build_network` knows."""
+    return list(DENOISERS)
 
 
 def network_options(name: str) -> dict[str, Any]:
@@ -40,11 +52,10 @@ def network_options(name: str) -> dict[str, Any]:
     Raises:
         ReblurError: there is no network of that name.
     """
-    if name not in NETWORKS:
-        raise ReblurError(
-            f"there is no network '{name}'; choose from {', '.join(network_names())}."
-        )
-    network_class, delta = NETWORKS[name]
+    known = NETWORKS | DENOISERS
+    if name not in known:
+        raise ReblurError(f"there is no network '{name}'; choose from {', '.join(known)}.")
+    network_class, delta = known[name]
     parameters = inspect.signature(network_class).parameters
     options = {key: parameter.default for key, parameter in parameters.items()} | delta
     return {key: list(v) if isinstance(v, tuple) else v for key, v in options.items()}
@@ -56,7 +67,7 @@ def build_network(name: str, *, seed: int = 0, **options: Any) -> nn.Module:
     The global random state is neither used nor changed.
 
     Args:
-        name: one of `network_names()`.
+        name: one of `network_names()` or `denoiser_names()`.
         seed: of the initial weights.
         options: what differs from `network_options(name)`, such as `width=8`.
 
@@ -83,7 +94,7 @@ def build_network(name: str, *, seed: int = 0, **options: Any) -> nn.Module:
             raise ReblurError(f"network '{name}': option '{key}' must be a list of integers.")
         complete[key] = value
     with torch.random.fork_rng(devices=[]):  # the layers' own initialisation, overwritten below
-        network = NETWORKS[name][0](**complete)
+        network = (NETWORKS | DENOISERS)[name][0](**complete)
     network.initialise(seed)
     network.config = {"name": name, "options": complete, "seed": seed}
     return network

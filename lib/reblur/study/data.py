@@ -13,15 +13,22 @@ from reblur.datasets.defocus import DefocusOptions, DefocusPairs
 from reblur.datasets.defocus_pairs import MAPS, PAIRS, open_defocus_pairs
 from reblur.datasets.images import to_uint8, write_image
 from reblur.datasets.layouts import open_kohler
-from reblur.datasets.manifests import load_manifest, locate, manifest_hash
+from reblur.datasets.manifests import load_manifest, locate, manifest_hash, manifest_names
 from reblur.datasets.motion import MotionBlur, MotionBlurOptions
+from reblur.datasets.pair_sets import open_pair_set
 from reblur.datasets.pairs import Pair, PairCrops, PairFolder, open_pairs, open_pairs_of
 from reblur.datasets.photographs import open_photographs
 from reblur.errors import ReblurError
 from reblur.evaluation.alignment import compare_aligned
 from reblur.evaluation.kohler import score_kohler
 from reblur.evaluation.protocols import PROTOCOLS, score_protocols
-from reblur.evaluation.scoring import Restorer, compare_pixels, score_pairs
+from reblur.evaluation.scoring import (
+    COST_COLUMNS,
+    SCORE_COLUMNS,
+    Restorer,
+    compare_pixels,
+    score_pairs,
+)
 from reblur.files import write_json, write_text
 from reblur.study.params import (
     chapter_folder,
@@ -34,6 +41,12 @@ from reblur.study.params import (
 )
 from reblur.study.results import BLURRED, Study, read_study
 from reblur.study.tables import NOT_AVAILABLE
+
+#: The chapter whose test sets are its tasks.
+DIFFUSION = "diffusion"
+
+#: The folder below `results/<profile>` with what is degraded and tested on there.
+SUBJECTS = "subjects"
 
 #: So many images of each test set are kept as restored, for the panels.
 KEPT = 2
@@ -95,9 +108,11 @@ def training_source(data: dict[str, Any], crop: int) -> MotionBlur | DefocusPair
 
     Args:
         data: as `synthesis` wants it; with `pairs` (one manifest and its split), crops are cut from
-            pairs that exist.
+            pairs that exist; with `pair_set`, from pairs that the study has made (chapter 3).
         crop: side of a training crop in pixels.
     """
+    if "pair_set" in data:
+        return PairCrops(open_made_pairs(data["pair_set"]), crop, augment=True)
     if "pairs" in data:
         return PairCrops(open_set(data["pairs"], "train"), crop)
     return synthesis(data, "train", crop)
@@ -112,6 +127,11 @@ def synthesis(data: dict[str, Any], split: str, size: int) -> MotionBlur | Defoc
     if "defocus" in data:
         return DefocusPairs(photographs, DefocusOptions.from_dict(data["defocus"]), size)
     return MotionBlur(photographs, MotionBlurOptions.from_dict(data["motion"]), size)
+
+
+def open_made_pairs(folder: str) -> PairFolder:
+    """The pairs that stand in a folder below the project's root (`reblur.datasets.pair_sets`)."""
+    return open_pair_set(project_root() / folder)
 
 
 def open_set(name: str, split: str) -> PairFolder:
@@ -197,6 +217,11 @@ def test_sets(params: dict[str, Any], profile: str, chapter: str) -> dict[str, T
     data = data_of(params, profile, chapter)
     folder = project_root() / chapter_folder(profile, chapter) / "data"
     found: dict[str, TestSet] = {}
+    if chapter == DIFFUSION:
+        for name in paired_tasks(params, profile):
+            pairs = open_made_pairs(f"{results_folder(profile)}/{SUBJECTS}/{name}/test")
+            found[name] = TestSet(name, pairs, tuple(range(len(pairs))), None)
+        return found
     for name in synthesised_sets(data, chapter, available(profile)):
         inner, sharp = SYNTHESISED[chapter][name]
         pairs = open_pairs("folders", folder / inner, sharp=sharp)
@@ -207,6 +232,25 @@ def test_sets(params: dict[str, Any], profile: str, chapter: str) -> dict[str, T
             chosen = spread(len(pairs), data["real"].get("pairs"))
             found[name] = TestSet(name, pairs, chosen, data["real"].get("size"))
     return found
+
+
+def paired_tasks(params: dict[str, Any], profile: str) -> list[str]:
+    """The tasks of chapter 3 whose target a camera makes: each is a test set with a truth."""
+    tasks = params[DIFFUSION]["tasks"]
+    return [
+        name for name in profile_of(params, profile)[DIFFUSION]["tasks"] if "camera" in tasks[name]
+    ]
+
+
+def sets_for(
+    params: dict[str, Any], profile: str, chapter: str, variant: str
+) -> dict[str, TestSet]:
+    """The test sets that a variant is scored on: its chapter's, in chapter 3 its task's."""
+    sets = test_sets(params, profile, chapter)
+    if chapter != DIFFUSION:
+        return sets
+    task = params[chapter]["variants"][variant]["task"]
+    return {name: pairs for name, pairs in sets.items() if name == task}
 
 
 def synthesised_sets(
@@ -240,16 +284,18 @@ def score_sets(restorer: Restorer, sets: dict[str, TestSet], device: str) -> pd.
     compared pixel by pixel.
     """
     tables = []
-    made = {name for chapter in SYNTHESISED.values() for name in chapter}
+    known = manifest_names()
     for name, pairs in sets.items():
         if name in BY_ALL_PROTOCOLS:
             tables.append(score_protocols(restorer, pairs, name, device=device))
             continue
-        rig = name not in made and load_manifest(name).layout == "realblur"
+        rig = name in known and load_manifest(name).layout == "realblur"
         compare = compare_aligned if rig else compare_pixels
         tables.append(
             score_pairs(restorer, pairs, name, compare=compare, lpips=not rig, device=device)
         )
+    if not tables:
+        return pd.DataFrame(columns=list(dict.fromkeys((*SCORE_COLUMNS, *COST_COLUMNS))))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -285,6 +331,7 @@ def available(profile: str) -> list[str]:
 def data_hashes(data: dict[str, Any]) -> dict[str, str]:
     """The hash of each manifest that a profile's `data` section trains or tests on."""
     names = set(data.get("photographs", [])) | set(data["real"]["sets"])
+    names |= set(data.get("faces", []))
     names |= set((data.get("synthetic") or {}).get("photographs", []))
     names |= set((data.get("synthetic") or {}).get("scenes", []))
     if "pairs" in data:
@@ -314,7 +361,9 @@ def open_study(params: dict[str, Any], profile: str, chapter: str) -> Study:
     return read_study(
         project_root() / folder,
         [(run.arm, run.seed) for run in runs_of(params, profile, chapter)],
-        datasets=asked_sets(data_of(params, profile, chapter), chapter),
+        datasets=paired_tasks(params, profile)
+        if chapter == DIFFUSION
+        else asked_sets(data_of(params, profile, chapter), chapter),
         evidence=bool(profile_of(params, profile).get("evidence", False)),
         blurred=(chapter_folder(profile, chapter) / BLURRED).relative_to(folder).as_posix(),
     )

@@ -1,6 +1,7 @@
 """params.yaml, read and checked: what is studied, and at which scale."""
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +13,21 @@ from reblur.datasets.manifests import project_root
 from reblur.errors import ReblurError
 
 #: The chapters in their order: sections of params.yaml and of a profile, modules of this room.
-CHAPTERS = ("scale_recurrent", "defocus")
+CHAPTERS = ("scale_recurrent", "defocus", "diffusion")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training of one variant with one seed; in chapter 2 at one level of misalignment."""
+    """One training of one variant with one seed.
+
+    In chapter 2 at one level of misalignment of its training pairs, in chapter 3 with one source of
+    them.
+    """
 
     profile: str
     variant: str
     seed: int
-    level: int | None = None  # px, of the training pairs; None where a chapter has no levels
+    level: int | str | None = None  # px, or the source's name; None where a chapter has no levels
 
     @property
     def arm(self) -> str:
@@ -40,10 +45,11 @@ class Run:
 
 
 def run_folder(root: Path, arm: str, seed: int) -> Path:
-    """`runs/<variant>-<seed>` below `root`, and `<level>px` below that for an arm with a level."""
+    """`runs/<variant>-<seed>` below `root`, and for an arm with a level its folder below that:
+    `<level>px`, or a source's name."""
     variant, _, level = arm.partition("@")
     folder = Path(root) / "runs" / f"{variant}-{seed}"
-    return folder / f"{level}px" if level else folder
+    return folder / (f"{level}px" if level.isdigit() else level) if level else folder
 
 
 def results_folder(profile: str) -> Path:
@@ -64,8 +70,35 @@ def read_params(path: str | Path | None = None) -> dict[str, Any]:
         raise ReblurError(f"{path}: there is no such file; restore it from git.") from error
     except yaml.YAMLError as error:
         raise ReblurError(f"{path}: is not valid YAML ({error}); correct it.") from error
+    try:
+        restorers_by_task(params)
+    except (KeyError, TypeError) as error:
+        raise ReblurError(
+            f"{path}: the section 'diffusion' lacks something or has the wrong form ({error})."
+        ) from None
     check(params, str(path))
     return params
+
+
+def restorers_by_task(params: dict[str, Any]) -> None:
+    """Fill in the variants of chapter 3, in place: each task with each restorer, `superres_rrdb`.
+
+    A profile names `tasks`, `restorers` and, by task, the `sources` of training pairs; each source
+    is a training, as a level is in chapter 2.
+    """
+    if "diffusion" not in params:
+        return
+    section = params["diffusion"]
+    section["variants"] = {
+        f"{task}_{restorer}": {"task": task, **options}
+        for task in section["tasks"]
+        for restorer, options in section["restorers"].items()
+    }
+    for profile in params["profiles"].values():
+        if part := profile.get("diffusion"):
+            pairs = [(task, name) for task in part["tasks"] for name in part["restorers"]]
+            part["variants"] = [f"{task}_{name}" for task, name in pairs]
+            part["levels"] = {f"{task}_{name}": part["sources"][task] for task, name in pairs}
 
 
 def check(params: dict[str, Any], where: str) -> None:
@@ -76,7 +109,8 @@ def check(params: dict[str, Any], where: str) -> None:
             section = params[chapter]
             for table, rows in section["tables"].items():
                 refuse_unknown(rows, section["variants"], f"{where}: table {table!r}")
-            refuse_unknown(section["panel"], section["variants"], f"{where}: panel")
+            known = section.get("sources", section["variants"])
+            refuse_unknown(section["panel"], known, f"{where}: panel")
             for name, profile in params["profiles"].items():
                 if chapter in profile:
                     _check_part(profile[chapter], section, f"{where}: profile {name!r}")
@@ -102,6 +136,9 @@ def _check_part(part: dict[str, Any], section: dict[str, Any], where: str) -> No
     for key in ("steps", "levels"):
         if key in part:
             refuse_unknown(part["variants"], part[key], f"{where}, {key}")
+    for task, names in part.get("sources", {}).items():
+        families = [re.sub(r"^refined_\d+$", "refined", name) for name in names]
+        refuse_unknown(families, section["sources"], f"{where}, sources of {task}")
 
 
 def _reads_as_number(text: str) -> bool:

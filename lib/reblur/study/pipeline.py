@@ -9,7 +9,7 @@ taken apart after.
 import json
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -73,19 +73,24 @@ def changed_stages(root: Path, profile: str) -> set[str]:
 
 
 def changed_runs(root: Path, profile: str, changed: set[str]) -> dict[str, list[str]]:
-    """The runs of `profile` in which DVC has something to do: run → its stages, in their order.
+    """The runs (or targets of a diffusion model) of `profile` in which DVC has something to do:
+    run → its stages, in their order.
 
     A run's later stages are listed with its first: they change when that has run.
     """
     changed = {name.split("@", 1)[1] for name in changed if "@" in name}
-    stages = dvc(root, "stage", "list", "--name-only", capture=True).stdout.split()
-    mine = [name for name in stages if name.startswith(f"{profile}_") and "@" in name]
     runs: dict[str, list[str]] = {}
-    for name in mine:
+    for name in _stages(root, profile):
         run = name.split("@", 1)[1]
         if run in changed:
             runs.setdefault(run, []).append(name)
     return runs
+
+
+def _stages(root: Path, profile: str) -> list[str]:
+    """The stages of a profile that are one of several: `demo_train@sr_edrb3-0`."""
+    stages = dvc(root, "stage", "list", "--name-only", capture=True).stdout.split()
+    return [name for name in stages if name.startswith(f"{profile}_") and "@" in name]
 
 
 def data_stage(profile: str, chapter: str) -> str:
@@ -103,7 +108,6 @@ def run_profile(root: Path, profile: str, jobs: int) -> int:
         The number of stages that failed.
     """
     params = read_params(root / "params.yaml")
-    part = profile_of(params, profile)
     gather_locks(root)
     try:
         data = [data_stage(profile, chapter) for chapter in chapters_of(params, profile)]
@@ -115,29 +119,56 @@ def run_profile(root: Path, profile: str, jobs: int) -> int:
         ):
             return 0
         runs = changed_runs(root, profile, changed)
+        tasks = {name for name in runs if f"{profile}_denoise@{name}" in runs[name]}
+        if tasks:  # what is trained on the pairs of a new diffusion model is not changed yet
+            everything = set(_stages(root, profile))
+            later = {n for n in everything if _task_of(n, profile) in tasks}
+            runs = changed_runs(root, profile, changed | later)
 
-        def bring_up_to_date(stages: list[str]) -> list[str]:
+        def bring_up_to_date(stages: list[str], first: Future[list[str]] | None) -> list[str]:
             """Train, then evaluate; what stands after a failure is not tried."""
+            if first is not None and first.result():
+                return stages
             for position, stage in enumerate(stages):
                 done = dvc(root, "--wait-for-lock", "repro", "--single-item", stage)
                 if done.returncode != 0:
                     return stages[position:]
             return []
 
-        def steps(run: str) -> int:
-            """Of all the trainings of a stage."""
-            variant = run.rsplit("-", 1)[0]
-            chapter = part[chapter_of(params, variant)]
-            return steps_of(chapter, variant) * len(chapter.get("levels", {}).get(variant, [None]))
+        # A diffusion model's pairs are waited for: the models first, what learns from them last.
+        # Of the others the longest first, so that none is left running alone at the end.
+        def order(run: str) -> tuple[int, int]:
+            task = _task_of(runs[run][0], profile)
+            return (0 if run in tasks else 1 if task is None else 2, -_steps(params, profile, run))
 
-        # The longest first, so that none is left running alone at the end.
-        longest = sorted(runs, key=lambda run: -steps(run))
+        models: dict[str, Future[list[str]]] = {}
         with ThreadPoolExecutor(max(1, jobs)) as pool:
-            ended = pool.map(bring_up_to_date, [runs[run] for run in longest])
-            failed = [name for left in ended for name in left]
+            ended = []
+            for run in sorted(runs, key=order):
+                before = models.get(_task_of(runs[run][0], profile) or "")
+                ended.append(pool.submit(bring_up_to_date, runs[run], before))
+                if run in tasks:
+                    models[run] = ended[-1]
+            failed = [name for left in ended for name in left.result()]
         for stage in (f"{profile}_compare", f"{profile}_report"):
             if dvc(root, "repro", "--single-item", stage).returncode != 0:
                 return len(failed) + 1
         return len(failed)
     finally:
         part_locks(root)
+
+
+def _task_of(stage: str, profile: str) -> str | None:
+    """The task of chapter 3 whose pairs a stage trains on; None of any other stage."""
+    kind, _, run = stage.partition("@")
+    return run.split("-", 1)[0] if kind == f"{profile}_diffusion" else None
+
+
+def _steps(params: dict[str, Any], profile: str, run: str) -> int:
+    """Of all the trainings of the stages of a run: `sr_edrb3-0`, `superres-rrdb-0`, `superres`."""
+    part = profile_of(params, profile)
+    variant = run.rsplit("-", 1)[0].replace("-", "_")
+    if run in params.get("diffusion", {}).get("tasks", {}):
+        return int(part["diffusion"]["denoiser"]["training"]["steps"])
+    chapter = part[chapter_of(params, variant)]
+    return steps_of(chapter, variant) * len(chapter.get("levels", {}).get(variant, [None]))

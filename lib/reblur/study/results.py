@@ -2,6 +2,8 @@
 
     runs/<variant>-<seed>/   run.json, log.csv, validation.csv, scores.csv, cost.csv, weights
     runs/<variant>-<seed>/<level>px/   the same, and maps.csv, where a chapter has levels
+    runs/<variant>-<seed>/<source>/    the same by the source of the pairs; realism.csv and
+                                       distances.csv of photographs without a truth
     blurred/scores.csv       the scores of the blurred input itself: 'do nothing'
 
 Runs that were asked for and are not there stay visible: they are listed as missing.
@@ -81,9 +83,14 @@ class Study:
         return sorted(int(seed) for seed in rows["seed"].unique())
 
     def missing(self) -> list[tuple[str, int]]:
-        """The runs that were asked for and have no scores."""
+        """The runs that were asked for and were not evaluated."""
         there = set(zip(self.scores["variant"], self.scores["seed"], strict=True))
-        return [run for run in self.runs if run not in there]
+        return [
+            run
+            for run in self.runs
+            # Photographs without a truth leave an empty table of scores.
+            if run not in there and not (run_folder(self.root, *run) / "scores.csv").exists()
+        ]
 
     def images(self, dataset: str) -> list[str]:
         """Names of the images of a test set, sorted; empty where nothing was scored on it."""
@@ -246,7 +253,8 @@ def read_study(
         folder = run_folder(root, variant, seed)
         if (folder / "run.json").exists():
             facts[(variant, seed)] = read_run(folder)
-        names = ("run.json", "scores.csv", "maps.csv", "cost.csv", "log.csv", "validation.csv")
+        names = ["run.json", "scores.csv", "maps.csv", "cost.csv", "log.csv", "validation.csv"]
+        names += ["realism.csv", "distances.csv"]
         inputs += [folder / name for name in names]
     present = tuple(path for path in inputs if path.exists())
     asked = tuple((str(variant), int(seed)) for variant, seed in runs)

@@ -19,7 +19,13 @@ from reblur.metrics import psnr
 from reblur.networks import build_network
 from reblur.networks.complexity import count_macs, count_parameters
 from reblur.networks.weights import load_network, save_network
-from reblur.study.data import SYNTHETIC, data_hashes, synthesised_pairs, training_source
+from reblur.study.data import (
+    SYNTHETIC,
+    data_hashes,
+    open_made_pairs,
+    synthesised_pairs,
+    training_source,
+)
 from reblur.study.params import (
     Run,
     chapter_of,
@@ -39,8 +45,8 @@ def configuration(params: dict[str, Any], run: Run) -> dict[str, Any]:
     """Everything that the bytes of a trained network hang on, as one plain dict.
 
     The keys: `network` (name, options), `training` (TrainingOptions), `data`, `crop`, `seed`,
-    `machine` and `data_hashes`; in chapter 2 also `objective` (DefocusObjective). Two runs with
-    equal configurations give equal networks.
+    `machine` and `data_hashes`; in chapter 2 also `objective` (DefocusObjective), in chapter 3
+    `task`. Two runs with equal configurations give equal networks.
 
     Raises:
         ReblurError: an unknown profile, variant or option of the objective.
@@ -49,6 +55,8 @@ def configuration(params: dict[str, Any], run: Run) -> dict[str, Any]:
     profile = profile_of(params, run.profile)
     part, section = profile[chapter], data_of(params, run.profile, chapter)
     options = dict(params[chapter]["variants"][run.variant])
+    if chapter == "diffusion":
+        return _of_pair_set(params, run, options.pop("task"), options)
     name, objective = options.pop("network"), options.pop("objective", None)
     training = {**part["training"], "steps": steps_of(part, run.variant)}
     data = {k: v for k, v in section.items() if k not in ("synthetic", "real", "kohler")}
@@ -66,6 +74,35 @@ def configuration(params: dict[str, Any], run: Run) -> dict[str, Any]:
         "data_hashes": {k: hashes[k] for k in data.get("photographs", [data.get("pairs")])},
     }
     return config if objective is None else guided(config, objective, part["warmup"])
+
+
+def _of_pair_set(
+    params: dict[str, Any], run: Run, task: str, restorer: dict[str, Any]
+) -> dict[str, Any]:
+    """`configuration` of a run of chapter 3: its training pairs are a data set that was made."""
+    from reblur.study.diffusion_data import pair_set_of, task_of  # diffusers: a second
+
+    profile = profile_of(params, run.profile)
+    part = profile["diffusion"]
+    name = restorer["network"]
+    data = pair_set_of(params, run.profile, task, str(run.level))
+    return {
+        "variant": run.arm,
+        "task": task,
+        "network": {
+            "name": name,
+            "options": {
+                **part["networks"][name],
+                **{k: v for k, v in restorer.items() if k != "network"},
+            },
+        },
+        "training": {**part["training"], "steps": steps_of(part, run.variant)},
+        "data": data,
+        "crop": min(part["crop"], task_of(params, run.profile, task).high),
+        "seed": run.seed,
+        "machine": profile["machine"],
+        "data_hashes": {data["pair_set"]: data["pair_set_sha256"]},
+    }
 
 
 def misaligned(data: dict[str, Any], level: int) -> dict[str, Any]:
@@ -114,6 +151,8 @@ def scratch_folder(config: dict[str, Any]) -> Path:
 
 def validation_pairs(config: dict[str, Any]) -> list:
     """The held-out pairs on which PSNR is followed while training; none where none are named."""
+    if held_out := config["data"].get("validation_set"):
+        return list(open_made_pairs(held_out))
     part = config["data"].get("validation")
     if not part:
         return []
@@ -219,13 +258,17 @@ def write_summary(run_folder: Path, blurred: Path) -> pd.DataFrame:
     nothing = pd.read_csv(blurred / "scores.csv", dtype=text)
     means = scores.groupby("dataset", sort=False)[list(METRICS)].mean()
     blurred = nothing.groupby("dataset", sort=False)[list(METRICS)].mean()
-    if list(means.index) != list(blurred.index):
+    blurred = blurred.reindex(means.index)
+    if blurred["psnr"].isna().any():
         raise ReblurError(f"{run_folder}: was scored on other test sets; evaluate the run again.")
     means["psnr_gain"] = means["psnr"] - blurred["psnr"]
     summary: dict[str, Any] = {
         name: {key: round(float(value), 4) for key, value in row.items() if not np.isnan(value)}
         for name, row in means.iterrows()
     }
+    if not summary:  # photographs without a truth have no such scores
+        write_json(run_folder / "metrics.json", {})
+        return means
     first = SYNTHETIC if SYNTHETIC in summary else next(iter(summary))
     write_json(run_folder / "metrics.json", {"psnr_gain": summary[first]["psnr_gain"], **summary})
     return means

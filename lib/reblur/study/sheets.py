@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 GAP = 6  # pixels between pictures
 TEXT = 13  # height of the labels' letters in pixels
+SMALLEST = 96  # shorter sides are enlarged towards it
 LARGEST = 220  # longer sides are made smaller: a sheet is for an overview
 
 
@@ -19,7 +20,8 @@ def contact_sheet(
     """One picture of rows of pictures; a label above each row, and one below each column.
 
     Args:
-        rows: (h, w, 3) uint8 pictures of any sizes; small ones are shown at their own size.
+        rows: (h, w, 3) uint8 pictures of any sizes; tiny ones are enlarged by a whole factor, pixel
+            by pixel, others shown at their own size or made smaller.
         row_labels: one text a row; missing ones are left out.
         column_labels: one text a column, such as the photographs' names.
     """
@@ -50,6 +52,10 @@ def contact_sheet(
 
 def _thumbnail(picture: np.ndarray) -> Image.Image:
     image = Image.fromarray(picture)
+    if (factor := SMALLEST // max(image.size)) > 1:
+        image = image.resize(
+            (image.width * factor, image.height * factor), Image.Resampling.NEAREST
+        )
     image.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
     return image
 

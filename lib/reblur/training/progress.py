@@ -87,13 +87,20 @@ class LiveCurve:
 
 
 def curve_figure(log: Sequence[Row], validation: Sequence[Row]) -> Any:
-    """A matplotlib figure of a training's log and validation rows, outside pyplot's bookkeeping."""
+    """A matplotlib figure of a training's log and validation rows, outside pyplot's bookkeeping.
+
+    A training without a PSNR has the loss alone.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3), layout="constrained")
-    loss, quality = figure.subplots(1, 2)
+    rated = any("psnr" in row for row in (*log, *validation))
+    figure = Figure(figsize=(9 if rated else 4.5, 3), layout="constrained")
+    loss, *others = figure.subplots(1, 2 if rated else 1, squeeze=False)[0]
     loss.semilogy([row["step"] for row in log], [row["loss"] for row in log])
     loss.set(xlabel="step", ylabel="loss")
+    if not others:
+        return figure
+    quality = others[0]
     for rows, label in ((log, "training batches"), (validation, "validation")):
         points = [(row["step"], row["psnr"]) for row in rows if "psnr" in row]
         if points:
