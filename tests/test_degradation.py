@@ -150,6 +150,17 @@ def test_noise_leaves_no_value_outside() -> None:
         assert low.min() >= 0
 
 
+def test_no_noise_is_used_twice() -> None:
+    keys = [
+        step["key"]
+        for recipe in ("second_order", "softened")
+        for index in range(50)
+        for step in draw_degradation(recipe, 64, 64, 4, 0, index)["steps"]
+        if "key" in step
+    ]
+    assert len(keys) == len(set(keys)) == 200
+
+
 # --- JPEG
 
 

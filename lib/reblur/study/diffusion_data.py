@@ -8,6 +8,7 @@ A hidden camera sees other photographs than those that the pairs are made of: wh
 the target, is all that the training side knows of it.
 """
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,9 +123,12 @@ def subjects(task: Task, split: str) -> Photographs:
     data = task.data
     if task.content == "faces":
         return open_faces(data["faces"], split, data["face_size"])
-    return open_photographs(
-        data["photographs"], split, downscale=data["downscale"], min_side=data["min_side"]
-    )
+    return _photographs(tuple(data["photographs"]), split, data["downscale"], data["min_side"])
+
+
+@functools.lru_cache(maxsize=3)  # several tasks have the same subjects; decoding takes its time
+def _photographs(names: tuple[str, ...], split: str, downscale: int, min_side: int) -> Photographs:
+    return open_photographs(list(names), split, downscale=downscale, min_side=min_side)
 
 
 def half(photographs: Photographs, number: int) -> Photographs:

@@ -246,8 +246,8 @@ def read_study(
     scores = read_scores(root, runs, blurred)
     if datasets is None:
         datasets = list(dict.fromkeys(scores["dataset"]))
-    if not datasets:
-        raise ReblurError(f"{root}: nothing was scored; evaluate a run first ('make study').")
+        if not datasets:
+            raise ReblurError(f"{root}: nothing was scored; evaluate a run first ('make study').")
     facts, inputs = {}, [root / blurred / name for name in ("scores.csv", "maps.csv")]
     for variant, seed in runs:
         folder = run_folder(root, variant, seed)
