@@ -25,10 +25,12 @@ PARTS = (
 )
 VARIANTS = ["sr_edrb3", "sr_edrb3_skip"]
 LEVELS = {"aligned": [0], "whole": [0, 2]}
+SOURCES = ["softened", "refined_50"]
 
 
 def shrink(params):
-    """The demo with two variants a chapter, two steps and a handful of tiny pairs."""
+    """The demo with two variants a chapter, two steps and a handful of tiny pairs; of chapter 3 one
+    task with one restorer, learned from two sources."""
     demo = params["profiles"]["demo"]
     chapter = demo["scale_recurrent"]
     chapter |= {"variants": list(VARIANTS), "networks": {"width": 2}, "crop": 32}
@@ -43,6 +45,16 @@ def shrink(params):
     chapter["training"] |= {"batch": 1, "steps": 2, "log_every": 1}
     chapter["data"]["synthetic"] |= {"pairs": 2, "size": 48}
     chapter["data"]["validation"] |= {"pairs": 1, "size": 32}
+    chapter = demo["diffusion"]
+    chapter |= {"tasks": ["superres"], "restorers": ["rrdb"], "crop": 32}
+    chapter["sources"] = {"superres": list(SOURCES)}
+    chapter["denoiser"] |= {"options": {"channels": [8, 8]}}
+    chapter["denoiser"]["training"] |= {"batch": 1, "steps": 2, "log_every": 1}
+    chapter["synthesis"] |= {"steps": 2}
+    chapter["networks"] = {"rrdb": {"width": 4, "blocks": 1, "growth": 2}}
+    chapter["training"] |= {"batch": 1, "steps": 2, "log_every": 1}
+    few = {"highs": 4, "photograph_size": 128, "shots": 1, "tests": 2, "patches": 4}
+    chapter["data"] |= {**few, "test_size": 128, "cost_images": 2}
 
 
 def edit(project, change):
@@ -112,6 +124,8 @@ def test_a_run_leaves_tables_figures_report_and_a_clean_tree(project):
     names = ["tables/ablation.csv", "figures/ablation.png", "report/index.html", "dvc.lock"]
     names += ["tables/defocus_levels.csv", "tables/defocus_maps.csv", "figures/defocus_curve.png"]
     names += ["figures/defocus_panel.png", "figures/defocus/slider/slider.provenance.json"]
+    names += ["tables/diffusion_distances.csv", "figures/diffusion_tradeoff.png"]
+    names += ["figures/diffusion_learned.png", "figures/diffusion_pairs.png"]
     for name in names:
         assert (results / name).stat().st_size > 0, name
     page = (results / "report" / "index.html").read_text()
@@ -120,6 +134,9 @@ def test_a_run_leaves_tables_figures_report_and_a_clean_tree(project):
     for level in (0, 2):
         scores = (results / "runs" / "whole-0" / f"{level}px" / "scores.csv").read_text()
         assert "thin_lens_misaligned_to_output,001" in scores
+    for source in SOURCES:
+        scores = (results / "runs" / "superres_rrdb-0" / source / "scores.csv").read_text()
+        assert "superres,00001" in scores
     run = json.loads((results / "runs" / "sr_edrb3-0" / "run.json").read_text())
     assert run["steps"] == 2
     assert run["provenance"]["code"]["dirty"] is False
@@ -161,6 +178,26 @@ def test_a_second_run_does_nothing_and_a_changed_parameter_only_what_hangs_on_it
         "demo_compare",
         "demo_report",
     ]
+
+
+@pytest.mark.slow
+def test_a_new_diffusion_model_is_followed_by_all_that_learns_from_its_pairs(project):
+    def longer(params):
+        params["profiles"]["demo"]["diffusion"]["denoiser"]["training"]["steps"] = 3
+
+    edit(project, longer)
+    pairs = project / "results" / "demo" / "pairs" / "superres"
+    before = {s: (pairs / s / "manifest.json").read_bytes() for s in SOURCES}
+    ran = stages_run(reblur(project, "study", "--jobs", "2"))
+    assert ran[1:] == [
+        "demo_denoise@superres",
+        "demo_diffusion@superres-rrdb-0",
+        "demo_compare",
+        "demo_report",
+    ]
+    after = {s: (pairs / s / "manifest.json").read_bytes() for s in SOURCES}
+    assert after["softened"] == before["softened"]
+    assert after["refined_50"] != before["refined_50"]
 
 
 @pytest.mark.slow
@@ -227,6 +264,14 @@ def test_the_teaching_notebooks_run(name, parameters, tmp_path, monkeypatch):
     [
         ({}, "SR-EDRB3"),
         ({"chapter": "defocus", "dataset": "thin_lens", "variant": "whole@2"}, "the whole"),
+        (
+            {
+                "chapter": "diffusion",
+                "dataset": "superres",
+                "variant": "superres_rrdb@refined_50",
+            },
+            "super-resolution",
+        ),
     ],
 )
 def test_the_exploring_notebook_runs_on_results(parameters, shown, project, tmp_path):
@@ -236,6 +281,7 @@ def test_the_exploring_notebook_runs_on_results(parameters, shown, project, tmp_
 
 
 def test_every_notebook_is_tried_by_a_test():
-    tried = {"data", "data_defocus", "train", "evaluate", "compare", "explore_results"}
+    tried = {"data", "data_defocus", "data_diffusion", "denoise", "train", "evaluate", "compare"}
+    tried |= {"explore_results"}
     tried |= {"learn_scale_recurrence", "learn_motion_blur", "learn_reblurring"}
     assert {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} == tried
