@@ -31,13 +31,14 @@ from reblur.datasets.pair_sets import (
     write_pair_set,
 )
 from reblur.datasets.photographs import Photographs, open_photographs
-from reblur.diffusion import refine
+from reblur.diffusion import draw_start, refine
 from reblur.errors import ReblurError
 from reblur.study.data import SUBJECTS, centre_crop
 from reblur.study.params import data_of, profile_of, project_root, refuse_unknown, results_folder
 
 CHAPTER = "diffusion"
 ORACLE, REFINED, INITIAL = "oracle", "refined", "softened"
+DRAWN = "refined_drawn"  # each image from a t0 of its own, drawn as in the paper
 BATCH = 16  # images that are degraded or refined at once; changes no value
 NOT_MADE = "not made yet"
 
@@ -115,7 +116,15 @@ def tasks_of(params: Mapping[str, Any], profile: str) -> list[Task]:
 def start_of(source: str) -> int | None:
     """t0 of the source `refined_<t0>`; None of any other one."""
     family, _, step = source.partition("_")
-    return int(step) if family == REFINED else None
+    return int(step) if family == REFINED and step.isdecimal() else None
+
+
+def starts_of(source: str, seed: int, indices: Sequence[int]) -> list[int] | None:
+    """t0 of each image of a refined source; None of any other source."""
+    if source == DRAWN:
+        return [draw_start(seed, index) for index in indices]
+    start = start_of(source)
+    return None if start is None else [start] * len(indices)
 
 
 def subjects(task: Task, split: str) -> Photographs:
@@ -204,9 +213,16 @@ def _named(images: Images) -> Iterator[tuple[str, str, np.ndarray]]:
         yield f"{number:05d}", f"{number:05d}", to_uint8(image)
 
 
-def _pairs(lows: Iterator[np.ndarray], draws: Sequence[dict[str, Any]]) -> Iterator[MadePair]:
+def _pairs(
+    lows: Iterator[np.ndarray], draws: Sequence[dict[str, Any]], highs: int | None = None
+) -> Iterator[MadePair]:
+    """Low images with their names: 00003 as its high one, or 00003-0, 00003-1, … where there are
+    several samples of each of `highs`, one round after the other."""
+    highs = len(draws) if highs is None else highs
     for number, low in enumerate(lows):
-        yield MadePair(f"{number:05d}", f"{number:05d}", low, draws[number])
+        high = f"{number % highs:05d}"
+        name = high if len(draws) == highs else f"{high}-{number // highs}"
+        yield MadePair(name, high, low, draws[number])
 
 
 def target_images(task: Task, split: str = "train") -> Photographs:
@@ -230,14 +246,16 @@ def target_images(task: Task, split: str = "train") -> Photographs:
 
 
 def high_images(task: Task) -> Images:
-    """The high-quality images of the training pairs, in the order of their names."""
+    """The high-quality images of the training pairs, in the order of their names, and all of them
+    again for every further sample that the profile wants (`samples`)."""
     paths = sorted((task.data_folder / "high").glob("*.png"))
     if not paths:
         raise ReblurError(
             f"{task.data_folder / 'high'}: holds no images; run the stage "
             f"{task.profile}_{CHAPTER}_data first."
         )
-    return torch.stack([to_tensor(read_image(path)) for path in paths])
+    images = torch.stack([to_tensor(read_image(path)) for path in paths])
+    return images.repeat(task.data.get("samples", 1), 1, 1, 1)
 
 
 def low_images(
@@ -251,26 +269,25 @@ def low_images(
     """The low-quality side of every high-quality image by one source, and how each was drawn.
 
     Args:
-        source: clean, handmade, softened, refined_<t0> or oracle.
-        highs: of `high_images`.
-        denoiser: of the target; asked for by refined_<t0> alone.
+        source: clean, handmade, softened, refined_<t0>, refined_drawn or oracle.
+        highs: of `high_images`, maybe several times over.
+        denoiser: of the target; asked for by refined sources alone.
         synthesis: `sampler`, `steps` and `low_pass` of `refine`.
     """
     if source == ORACLE:
         lows = list(seen_by_camera(task, highs, ORACLE_SHOTS))
         return lows, [{"shot": ORACLE_SHOTS + number} for number in range(len(lows))]
-    start = start_of(source)
-    recipe = task.recipes[source if start is None else INITIAL]
+    recipe = task.recipes[INITIAL if source.startswith(REFINED) else source]
     lows, draws = [], []
     for first in range(0, len(highs), BATCH):
         part = highs[first : first + BATCH]
         indices = range(first, first + len(part))
         made, drawn = degrade(part, recipe, scale=task.scale, seed=task.seed, indices=indices)
-        if start is not None:
+        if starts := starts_of(source, task.seed, indices):
             made = refine(
-                denoiser, made.to(device), start, seed=task.seed, indices=indices, **synthesis
+                denoiser, made.to(device), starts, seed=task.seed, indices=indices, **synthesis
             ).cpu()
-            drawn = [{**draw, "t0": start} for draw in drawn]
+            drawn = [{**draw, "t0": t0} for draw, t0 in zip(drawn, starts, strict=True)]
         lows += [to_uint8(image) for image in made]
         draws += drawn
     return lows, draws
@@ -282,7 +299,7 @@ def write_source(
     """Write the training pairs of a source as a data set of its own (`open_pair_set`)."""
     write_pair_set(
         task.pairs_folder(source),
-        _pairs(iter(lows), draws),
+        _pairs(iter(lows), draws, task.data["highs"]),
         high=task.data_folder / "high",
         scale=task.scale,
         about={"source": source, "t0": start_of(source), "seed": task.seed, **about},

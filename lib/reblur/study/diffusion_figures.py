@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from reblur.study.diffusion_results import (
     CLEAN,
+    DRAWN,
     HANDMADE,
     INITIAL,
     ORACLE,
@@ -59,6 +60,7 @@ LOOKS = {
     CLEAN: (PINK, "s"),
     HANDMADE: (ORANGE, "D"),
     INITIAL: (AMBER, "o"),
+    DRAWN: (BLUE, "*"),
     ORACLE: (GREEN, "P"),
 }
 

@@ -12,6 +12,7 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 from reblur.datasets.images import read_image
 from reblur.study.comparisons import DASH
 from reblur.study.diffusion_results import (
+    DRAWN,
     INITIAL,
     ORACLE,
     TASKS,
@@ -70,7 +71,8 @@ def pair_columns(study: Study, tasks: Sequence[str]) -> list[str]:
     """Columns of the pairs' figure: high, the camera's, the initial, refined by t₀."""
     asked = in_order([source_of(arm) for arm in study.variants if task_of(arm) in tasks])
     camera = [ORACLE] if ORACLE in asked else []
-    return [HIGH, *camera, INITIAL, *(name for name in asked if start_of(name) is not None)]
+    refined = [name for name in asked if start_of(name) is not None or name == DRAWN]
+    return [HIGH, *camera, INITIAL, *refined]
 
 
 @house_style()
@@ -164,6 +166,7 @@ def pairs(
     figure, grid = canvas(rows, len(columns), height=0.7 + (cell + 0.06) * rows)
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0)
     headings = {HIGH: "high", ORACLE: "true camera", INITIAL: "initial\n(softened)"}
+    headings[DRAWN] = "refined\nt₀ drawn"
     for axes, column in zip(grid[0], columns, strict=True):
         axes.set_title(headings.get(column, f"refined\nt₀ = {start_of(column)}"), fontsize=9)
     for axes_row, (task, _, files) in zip(grid, found, strict=False):

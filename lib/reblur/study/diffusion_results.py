@@ -38,6 +38,7 @@ RESTORERS = {"rrdb": "RRDB", "sr_edrb3": "SR-EDRB3", "nafnet": "NAFNet"}
 #: The sources of pairs that are not refined, in the order of every table.
 CLEAN, HANDMADE, SOFTENED, ORACLE = "clean", "handmade", "softened", "oracle"
 INITIAL = SOFTENED  # what refinement starts from
+DRAWN = "refined_drawn"  # t₀ drawn for each image, as in the paper
 REFINED = "refined"  # the refined source that the rule chooses, where a name must be the same
 NO_CHOICE = "no t₀ within the bound"
 TARGET = "target"  # the target's images against each other: the floor
@@ -47,6 +48,7 @@ SOURCES = {
     HANDMADE: "hand-made",
     SOFTENED: "softened",
     REFINED: "refined",
+    DRAWN: "refined, t₀ drawn",
     ORACLE: "oracle",
 }
 SOURCES_IN_WORDS = (

@@ -137,7 +137,7 @@ def _check_part(part: dict[str, Any], section: dict[str, Any], where: str) -> No
         if key in part:
             refuse_unknown(part["variants"], part[key], f"{where}, {key}")
     for task, names in part.get("sources", {}).items():
-        families = [re.sub(r"^refined_\d+$", "refined", name) for name in names]
+        families = [re.sub(r"^refined_(\d+|drawn)$", "refined", name) for name in names]
         refuse_unknown(families, section["sources"], f"{where}, sources of {task}")
 
 
