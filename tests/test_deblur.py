@@ -142,6 +142,13 @@ def test_the_plan_refuses_what_would_collide(tmp_path):
         plan_outputs([one], tmp_path / "file")
 
 
+def test_a_diffusion_model_is_no_restorer(tmp_path, capsys):
+    save_network(build_network("ddpm_small", channels=[8, 8]), tmp_path / "model.safetensors")
+    source = save(tmp_path / "cat.png")
+    assert deblur(source, "-o", tmp_path / "out", "--weights", tmp_path / "model.safetensors") == 2
+    assert "is a diffusion model, which restores nothing" in capsys.readouterr().err
+
+
 def run_of(results: Path, name: str, metrics: object, weights: Path | None) -> Path:
     folder = results / name
     folder.mkdir(parents=True)

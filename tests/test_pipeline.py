@@ -249,6 +249,7 @@ def test_locks_are_taken_apart_by_profile_and_put_together_again(tmp_path):
         ("learn_scale_recurrence", {"steps": 3}),
         ("learn_motion_blur", {}),
         ("learn_reblurring", {"steps": 3}),
+        ("learn_diffusion_pairs", {"updates": 3, "images": 4}),
     ],
 )
 def test_the_teaching_notebooks_run(name, parameters, tmp_path, monkeypatch):
@@ -282,6 +283,6 @@ def test_the_exploring_notebook_runs_on_results(parameters, shown, project, tmp_
 
 def test_every_notebook_is_tried_by_a_test():
     tried = {"data", "data_defocus", "data_diffusion", "denoise", "train", "evaluate", "compare"}
-    tried |= {"explore_results"}
+    tried |= {"explore_results", "learn_diffusion_pairs"}
     tried |= {"learn_scale_recurrence", "learn_motion_blur", "learn_reblurring"}
     assert {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} == tried

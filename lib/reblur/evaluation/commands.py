@@ -52,12 +52,19 @@ def run_deblur(arguments: argparse.Namespace) -> int:
 
     from reblur.evaluation.deblurring import deblur_files, plan_outputs
     from reblur.evaluation.tiling import plan_tiles, restore_image
+    from reblur.networks import denoiser_names
     from reblur.networks.weights import load_network
 
     plan_tiles(1, 1, arguments.tile)  # an impossible tile is one error, not one a file
     plan = plan_outputs(arguments.photographs, arguments.output)
     device = device_of(arguments.device)
-    network, _ = load_network(arguments.weights or _best_weights())
+    weights = arguments.weights or _best_weights()
+    network, _ = load_network(weights)
+    if network.config["name"] in denoiser_names():
+        raise ReblurError(
+            f"{weights}: is a diffusion model, which restores nothing by itself; name the weights "
+            "of a restorer, below results/<profile>/runs."
+        )
     network = network.to(device)
 
     def say(line: str) -> None:
