@@ -14,6 +14,12 @@ flow from a to b; M and M' are the masks of the two flows; Î is the deblurred i
    explain the photograph, and so serve the former as ground truth, which no pair holds.
 
 During the warm-up the seeds enter the deblurring network by and by (`seed_scale`).
+
+The loss has a trivial minimum: restore nothing and blur by nothing. A network that hardly sharpens
+yet falls into it as soon as 2. begins, because C, a sum of absolute values, has its kink there.
+What the paper does with a backbone that it did not train itself, training the reblurring network
+alone for a while, can stand between the two phases (`reblurring_steps`): C(reblur(Î), blurred) with
+Î frozen.
 """
 
 from collections.abc import Sequence
@@ -109,6 +115,8 @@ class DefocusObjective:
 
     Attributes:
         warmup_steps: steps of phase 1; in the paper 15 of 200 epochs.
+        reblurring_steps: steps after it in which the reblurring network learns alone, where there
+            is one; 0 in the paper's own training.
         flow: method of `estimate_flow`, or None.
         mask: of `reblur.warping.MASKS`, in phase 2.
         reblurring_weight: of C(I_R, blurred) in phase 2; with both this and the next at 0 the
@@ -120,6 +128,7 @@ class DefocusObjective:
     """
 
     warmup_steps: int
+    reblurring_steps: int = 0
     flow: str | None = "dis"
     mask: str = "consistency"
     reblurring_weight: float | int = 0.5
@@ -132,7 +141,7 @@ class DefocusObjective:
             )
         if self.mask not in MASKS:
             raise ReblurError(f"mask: there is no '{self.mask}'; choose from {', '.join(MASKS)}.")
-        for name in ("warmup_steps", "reblurring_weight", "pseudo_weight"):
+        for name in ("warmup_steps", "reblurring_steps", "reblurring_weight", "pseudo_weight"):
             if not getattr(self, name) >= 0:
                 raise ReblurError(f"{name}: {getattr(self, name)} is below 0; give 0 or more.")
 
@@ -154,20 +163,26 @@ class DefocusObjective:
         Returns:
             The loss, and "psnr" (dB, of Î against the sharp picture as it was warped for the loss),
             "reliable" (the mean of the mask), and the unweighted terms "sharp", "cycle",
-            "reblurring", "pseudo", as far as the phase and the options have them.
+            "reblurring", "pseudo", as far as the phase and the options have them; while the
+            reblurring network learns alone "reblurring" only.
 
         Raises:
             ReblurError: the network has no reblurring network and needs one, or as `correspond`.
         """
         blurred, sharp = batch["blurred"], batch["sharp"]
         warmup = step < self.warmup_steps
+        alone = self.reblurs and 0 <= step - self.warmup_steps < self.reblurring_steps
         guided: Guided = network(
             blurred,
             guided=True,
             seed_scale=seed_scale(step, self.warmup_steps),
             reblurred=self.reblurs and not warmup,
+            frozen=alone,
         )
         restored = guided.restored[-1]
+        if alone:
+            loss = reblurring_loss(guided.reblurred.image, blurred)
+            return loss, {"reblurring": loss.detach()}
         there, back = self._flows(blurred if warmup else restored.detach(), sharp, warmup)
         terms: dict[str, Tensor] = {}
         terms["sharp"], target = sharp_loss(guided.restored, sharp, there)

@@ -65,7 +65,7 @@ def configuration(params: dict[str, Any], run: Run) -> dict[str, Any]:
         "machine": profile["machine"],
         "data_hashes": {k: hashes[k] for k in data.get("photographs", [data.get("pairs")])},
     }
-    return config if objective is None else guided(config, objective, part["warmup"])
+    return config if objective is None else guided(config, objective, part["phases"])
 
 
 def misaligned(data: dict[str, Any], level: int) -> dict[str, Any]:
@@ -85,19 +85,24 @@ def misaligned(data: dict[str, Any], level: int) -> dict[str, Any]:
 
 
 def guided(
-    config: dict[str, Any], objective: dict[str, Any], warmup: float | int
+    config: dict[str, Any], objective: dict[str, Any], phases: dict[str, float | int]
 ) -> dict[str, Any]:
     """A configuration with the objective of chapter 2, and the reblurring network if it needs one.
 
     Args:
         objective: what differs from the defaults of `DefocusObjective`.
-        warmup: the first phase's share of the steps.
+        phases: shares of the steps: `warmup`, the first phase, and `reblurring`, after it, in which
+            the reblurring network learns alone.
     """
     known = [field.name for field in fields(DefocusObjective)]
     refuse_unknown(objective, known, f"objective of {config['variant']}")
-    chosen = {"warmup_steps": round(warmup * config["training"]["steps"]), **objective}
+    steps = config["training"]["steps"]
+    chosen = {"warmup_steps": round(phases["warmup"] * steps), **objective}
+    reblurs = DefocusObjective(**chosen).reblurs
+    if reblurs:
+        chosen["reblurring_steps"] = round(phases["reblurring"] * steps)
     network = config["network"]
-    options = {**network["options"], "reblurring": DefocusObjective(**chosen).reblurs}
+    options = {**network["options"], "reblurring": reblurs}
     return {**config, "objective": chosen, "network": {**network, "options": options}}
 
 
