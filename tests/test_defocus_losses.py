@@ -172,6 +172,25 @@ def test_between_the_phases_the_reblurring_network_may_learn_alone(pairs):
     assert set(reported) == {"sharp", "cycle", "psnr", "reliable"}
 
 
+@pytest.mark.parametrize("flow", ["dis", None])
+def test_alone_it_may_blur_the_pair_s_own_sharp_picture(pairs, flow):
+    net = network()
+    chosen = objective(reblurring_steps=5, reblurring_source="sharp", flow=flow)
+    loss, reported = chosen(net, pairs, 12)
+    blurred, sharp = pairs["blurred"], pairs["sharp"]
+    mask = torch.ones_like(sharp[:, :1])
+    if flow is not None:
+        there, _ = correspond(blurred, sharp)
+        sharp, mask = warp(sharp, there.flow)[0], there.mask
+        assert 0 < mask.mean() < 1
+    image = net.reblurring(sharp, blurred).image
+    torch.testing.assert_close(loss, charbonnier(mask * image, mask * blurred))
+    assert set(reported) == {"reblurring"}
+    loss.backward()
+    assert all(p.grad is None for p in net.backbone.parameters())
+    assert all(p.grad.abs().max() > 0 for p in net.reblurring.parameters())
+
+
 @pytest.mark.parametrize(
     ("options", "terms"),
     [
@@ -240,6 +259,7 @@ def test_bfloat16_autocast(pairs):
         ({"mask": "hue"}, "no 'hue'; choose from consistency"),
         ({"pseudo_weight": -1.0}, "pseudo_weight: -1.0 is below 0"),
         ({"warmup_steps": -1}, "warmup_steps: -1 is below 0"),
+        ({"reblurring_source": "blurred"}, "no 'blurred'; choose from output, sharp"),
         ({"reblurring_steps": -1}, "reblurring_steps: -1 is below 0"),
     ],
 )

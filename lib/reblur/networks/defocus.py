@@ -196,6 +196,7 @@ class DefocusDeblur(nn.Module):
         seed_scale: float | int = 1.0,
         reblurred: bool = True,
         frozen: bool = False,
+        sharp: Float[Tensor, "b 3 h w"] | None = None,
     ) -> list[Float[Tensor, "b 3 _ _"]] | Float[Tensor, "b 3 h w"] | Guided:
         """Deblur RGB images with values in [0, 1], of any size.
 
@@ -204,6 +205,7 @@ class DefocusDeblur(nn.Module):
             seed_scale: factor on the seeds before the fusion, see `defocus_losses.seed_scale`.
             reblurred: runs the reblurring network.
             frozen: everything but the reblurring network is run without a gradient.
+            sharp: what the reblurring network blurs in place of Î.
 
         Returns:
             Estimates from coarse to fine, float32, not clamped; with `finest` the last one alone;
@@ -222,7 +224,9 @@ class DefocusDeblur(nn.Module):
             return restored[-1] if finest else restored
         if seeds is not None:
             seeds = crop_to_scale(seeds, height, width, level=0)
-        return Guided(restored, seeds, self._reblurred(restored[-1], x) if reblurred else None)
+        if not reblurred:
+            return Guided(restored, seeds, None)
+        return Guided(restored, seeds, self._reblurred(restored[-1] if sharp is None else sharp, x))
 
     def estimate(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 35 h w"]:
         """The estimator's radial seeds (float32), in the sections of `ring_sums.SECTIONS`.

@@ -65,7 +65,7 @@ def configuration(params: dict[str, Any], run: Run) -> dict[str, Any]:
         "machine": profile["machine"],
         "data_hashes": {k: hashes[k] for k in data.get("photographs", [data.get("pairs")])},
     }
-    return config if objective is None else guided(config, objective, part["phases"])
+    return config if objective is None else guided(config, objective, part)
 
 
 def misaligned(data: dict[str, Any], level: int) -> dict[str, Any]:
@@ -85,22 +85,25 @@ def misaligned(data: dict[str, Any], level: int) -> dict[str, Any]:
 
 
 def guided(
-    config: dict[str, Any], objective: dict[str, Any], phases: dict[str, float | int]
+    config: dict[str, Any], objective: dict[str, Any], part: dict[str, Any]
 ) -> dict[str, Any]:
     """A configuration with the objective of chapter 2, and the reblurring network if it needs one.
 
     Args:
-        objective: what differs from the defaults of `DefocusObjective`.
-        phases: shares of the steps: `warmup`, the first phase, and `reblurring`, after it, in which
-            the reblurring network learns alone.
+        objective: what the variant changes in the defaults of `DefocusObjective`.
+        part: the profile's part of the chapter. `phases`: shares of the steps, of the `warmup` and
+            of what follows it, the `reblurring` network alone; `reblurring`: what the profile
+            changes for variants that reblur.
     """
     known = [field.name for field in fields(DefocusObjective)]
     refuse_unknown(objective, known, f"objective of {config['variant']}")
-    steps = config["training"]["steps"]
+    refuse_unknown(part["reblurring"], known, "reblurring")
+    phases, steps = part["phases"], config["training"]["steps"]
     chosen = {"warmup_steps": round(phases["warmup"] * steps), **objective}
     reblurs = DefocusObjective(**chosen).reblurs
     if reblurs:
-        chosen["reblurring_steps"] = round(phases["reblurring"] * steps)
+        alone = {"reblurring_steps": round(phases["reblurring"] * steps), **part["reblurring"]}
+        chosen = {**alone, **chosen}
     network = config["network"]
     options = {**network["options"], "reblurring": reblurs}
     return {**config, "objective": chosen, "network": {**network, "options": options}}
