@@ -88,7 +88,8 @@ SECTIONS = (
         "The blur that it sees",
         "Training needs no true map; here is one to compare with. There is an easy way out that "
         "explains every photograph: restore nothing and blur by nothing. An empty map beside a "
-        "gain of 0.00 dB is that, and a longer first phase, without reblurring, the remedy.",
+        "gain of 0.00 dB is that. Profiles with few steps guard against it: a long first phase, a "
+        "phase in which the reblurring network learns alone, and a light weight for what it says.",
         ("figures/defocus_panel", "tables/defocus_maps"),
     ),
     Section(
