@@ -151,6 +151,46 @@ def test_phase_two_is_the_sum_of_the_four_terms(pairs):
         assert parameter.grad.abs().max() > 0, name
 
 
+def test_between_the_phases_the_reblurring_network_may_learn_alone(pairs):
+    net = network()
+    chosen = objective(reblurring_steps=5)
+    for step in (10, 14):
+        loss, reported = chosen(net, pairs, step)
+        image = net(pairs["blurred"], guided=True).reblurred.image
+        torch.testing.assert_close(loss, reblurring_loss(image, pairs["blurred"]))
+        assert set(reported) == {"reblurring"}
+        net.zero_grad(set_to_none=True)
+        loss.backward()
+        learning = {name for name, p in net.named_parameters() if p.grad is not None}
+        assert learning == {f"reblurring.{name}" for name, _ in net.reblurring.named_parameters()}
+        assert all(p.grad.abs().max() > 0 for p in net.reblurring.parameters())
+    for step in (9, 15):  # warm-up, and all four terms
+        _, reported = chosen(net, pairs, step)
+        assert reported.keys() >= {"sharp", "psnr"}
+    without = objective(reblurring_steps=5, reblurring_weight=0, pseudo_weight=0)
+    _, reported = without(network(reblurring=False), pairs, 12)
+    assert set(reported) == {"sharp", "cycle", "psnr", "reliable"}
+
+
+@pytest.mark.parametrize("flow", ["dis", None])
+def test_alone_it_may_blur_the_pair_s_own_sharp_picture(pairs, flow):
+    net = network()
+    chosen = objective(reblurring_steps=5, reblurring_source="sharp", flow=flow)
+    loss, reported = chosen(net, pairs, 12)
+    blurred, sharp = pairs["blurred"], pairs["sharp"]
+    mask = torch.ones_like(sharp[:, :1])
+    if flow is not None:
+        there, _ = correspond(blurred, sharp)
+        sharp, mask = warp(sharp, there.flow)[0], there.mask
+        assert 0 < mask.mean() < 1
+    image = net.reblurring(sharp, blurred).image
+    torch.testing.assert_close(loss, charbonnier(mask * image, mask * blurred))
+    assert set(reported) == {"reblurring"}
+    loss.backward()
+    assert all(p.grad is None for p in net.backbone.parameters())
+    assert all(p.grad.abs().max() > 0 for p in net.reblurring.parameters())
+
+
 @pytest.mark.parametrize(
     ("options", "terms"),
     [
@@ -219,6 +259,8 @@ def test_bfloat16_autocast(pairs):
         ({"mask": "hue"}, "no 'hue'; choose from consistency"),
         ({"pseudo_weight": -1.0}, "pseudo_weight: -1.0 is below 0"),
         ({"warmup_steps": -1}, "warmup_steps: -1 is below 0"),
+        ({"reblurring_source": "blurred"}, "no 'blurred'; choose from output, sharp"),
+        ({"reblurring_steps": -1}, "reblurring_steps: -1 is below 0"),
     ],
 )
 def test_impossible_options_are_sentences(options, sentence):

@@ -123,6 +123,16 @@ def test_the_published_unet_gives_an_image_and_the_other_adds_to_one():
     assert (adding - x).abs().mean() < 0.05 * (published - x).abs().mean()
 
 
+@pytest.mark.parametrize(("backbone", "wakes"), [("unet", False), ("unet_skip", True)])
+def test_a_layer_that_fell_asleep_wakes_again_in_the_unet_that_adds(backbone, wakes):
+    network = build_network("defocus_unet", width=2, backbone=backbone)
+    layer = network.backbone.decoders[-1][2]
+    with torch.no_grad():
+        layer.bias.fill_(-100.0)
+    network(images(), finest=True).sum().backward()
+    assert bool(layer.weight.grad.abs().max() > 0) == wakes
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

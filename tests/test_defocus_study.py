@@ -129,6 +129,16 @@ def test_real_pairs_as_they_are_have_one_level_and_no_upper_bound(tmp_path):
     assert table.loc["useful", "text"].endswith("learned on pairs as they are.")
 
 
+def test_real_misaligned_pairs_are_judged_by_the_truth_warped_to_the_input(tmp_path):
+    def judged(*datasets):
+        study = read_study(tmp_path, [("plain@0", 0)], datasets, blurred=BLURRED)
+        return defocus.judged_on(study)
+
+    assert judged("sdd_raw", "sdd_to_input", "sdd_to_output", "dpdd") == "sdd_to_input"
+    assert judged("thin_lens", "thin_lens_misaligned_raw") == "thin_lens"
+    assert judged("dpdd", "sdd_raw", "sdd_to_input") == "dpdd"
+
+
 def test_the_curve_has_every_point_and_says_what_is_missing(tmp_path):
     study = study_in(write_results(tmp_path / "gpu", leave_out=("mask@8",)))
     table = next(t for t in defocus.tables(study, CHAPTER) if t.stem == "defocus_levels")

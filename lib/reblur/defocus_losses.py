@@ -14,6 +14,17 @@ flow from a to b; M and M' are the masks of the two flows; Î is the deblurred i
    explain the photograph, and so serve the former as ground truth, which no pair holds.
 
 During the warm-up the seeds enter the deblurring network by and by (`seed_scale`).
+
+The loss has a trivial minimum: restore nothing and blur by nothing. A network that hardly sharpens
+yet is drawn into it as soon as 2. begins, because C, a sum of absolute values, has its kink there.
+For backbones that it did not train itself the paper trains the reblurring network alone for a
+while, the rest frozen; `reblurring_steps` puts that between the two phases. While it is alone it
+minimises
+
+    C(reblur(Î), blurred)  or  C(M·reblur(W(blurred→sharp)), M·blurred)
+
+The first is the paper's; where Î is still close to the photograph, it teaches that there is nothing
+to blur. The second takes the sharp picture of the pair in the place of Î (`reblurring_source`).
 """
 
 from collections.abc import Sequence
@@ -31,6 +42,9 @@ from reblur.warping import MASKS, METHODS, Correspondence, correspond, estimate_
 Images = Float[Tensor, "b c h w"]
 Mask = Float[Tensor, "b 1 h w"]
 Scalar = Float[Tensor, ""]
+
+#: What the reblurring network blurs while it learns alone: Î, or the sharp picture, warped.
+SOURCES = ("output", "sharp")
 
 
 def charbonnier(a: Images, b: Images, epsilon: float = 1e-3) -> Scalar:
@@ -109,6 +123,9 @@ class DefocusObjective:
 
     Attributes:
         warmup_steps: steps of phase 1; in the paper 15 of 200 epochs.
+        reblurring_steps: steps after it in which the reblurring network learns alone, where there
+            is one; 0 in the paper's own training.
+        reblurring_source: of `SOURCES`: what it blurs while it is alone.
         flow: method of `estimate_flow`, or None.
         mask: of `reblur.warping.MASKS`, in phase 2.
         reblurring_weight: of C(I_R, blurred) in phase 2; with both this and the next at 0 the
@@ -120,6 +137,8 @@ class DefocusObjective:
     """
 
     warmup_steps: int
+    reblurring_steps: int = 0
+    reblurring_source: str = "output"
     flow: str | None = "dis"
     mask: str = "consistency"
     reblurring_weight: float | int = 0.5
@@ -132,7 +151,12 @@ class DefocusObjective:
             )
         if self.mask not in MASKS:
             raise ReblurError(f"mask: there is no '{self.mask}'; choose from {', '.join(MASKS)}.")
-        for name in ("warmup_steps", "reblurring_weight", "pseudo_weight"):
+        if self.reblurring_source not in SOURCES:
+            raise ReblurError(
+                f"reblurring_source: there is no '{self.reblurring_source}'; choose from "
+                f"{', '.join(SOURCES)}."
+            )
+        for name in ("warmup_steps", "reblurring_steps", "reblurring_weight", "pseudo_weight"):
             if not getattr(self, name) >= 0:
                 raise ReblurError(f"{name}: {getattr(self, name)} is below 0; give 0 or more.")
 
@@ -154,13 +178,16 @@ class DefocusObjective:
         Returns:
             The loss, and "psnr" (dB, of Î against the sharp picture as it was warped for the loss),
             "reliable" (the mean of the mask), and the unweighted terms "sharp", "cycle",
-            "reblurring", "pseudo", as far as the phase and the options have them.
+            "reblurring", "pseudo", as far as the phase and the options have them; while the
+            reblurring network learns alone "reblurring" only.
 
         Raises:
             ReblurError: the network has no reblurring network and needs one, or as `correspond`.
         """
         blurred, sharp = batch["blurred"], batch["sharp"]
         warmup = step < self.warmup_steps
+        if self.reblurs and 0 <= step - self.warmup_steps < self.reblurring_steps:
+            return self._alone(network, blurred, sharp)
         guided: Guided = network(
             blurred,
             guided=True,
@@ -186,6 +213,20 @@ class DefocusObjective:
         if self.flow is not None:
             reported["reliable"] = there.mask.mean()
         return loss, reported
+
+    def _alone(
+        self, network: nn.Module, blurred: Images, sharp: Images
+    ) -> tuple[Scalar, dict[str, Scalar]]:
+        """The reblurring network's own phase."""
+        target, mask = None, torch.ones_like(blurred[:, :1])
+        if self.reblurring_source == "sharp":
+            target = sharp
+            if self.flow is not None:
+                there, _ = correspond(blurred, sharp, self.flow, self.mask)
+                (target, _), mask = warp(sharp, there.flow), there.mask
+        guided: Guided = network(blurred, guided=True, frozen=True, sharp=target)
+        loss = reblurring_loss(mask * guided.reblurred.image, mask * blurred)
+        return loss, {"reblurring": loss.detach()}
 
     def _flows(
         self, picture: Images, sharp: Images, warmup: bool

@@ -4,7 +4,6 @@ The pairs of SDD and of a focus stack are misaligned, those of RealDOF a little.
 (DPDD) become eight bits like any other image; `images.read_image_16` reads their whole depth.
 """
 
-import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 
 from reblur.datasets.images import is_image, read_image
-from reblur.datasets.layouts import PairFiles
+from reblur.datasets.layouts import PairFiles, natural_order, refuse_lone
 from reblur.datasets.manifests import load_manifest, locate, refuse_unknown_split
 from reblur.datasets.pairs import PairFolder
 from reblur.errors import ReblurError
@@ -144,10 +143,12 @@ def lfdof(root: Path, split: str) -> list[PairFiles]:
     """LFDOF: `{train,test}_data/input/<scene>/*`, all of one sharp `ground_truth/<scene>.png`."""
     base = root / f"{split}_data"
     sharp = {path.stem: path for path in _images(base / "ground_truth")}
-    blurred = sorted((path for path in (base / "input").glob("*/*") if is_image(path)), key=_order)
+    blurred = sorted(
+        (path for path in (base / "input").glob("*/*") if is_image(path)), key=natural_order
+    )
     scenes = {path.parent.name for path in blurred}
-    _refuse_lone([sharp[scene] for scene in sharp if scene not in scenes])
-    _refuse_lone([path for path in blurred if path.parent.name not in sharp])
+    refuse_lone([sharp[scene] for scene in sharp if scene not in scenes])
+    refuse_lone([path for path in blurred if path.parent.name not in sharp])
     return [
         PairFiles(f"{p.parent.name}-{p.stem}", p.parent.name, split, p, sharp[p.parent.name])
         for p in blurred
@@ -168,7 +169,7 @@ def focus_stack_pcb(root: Path, split: str) -> list[PairFiles]:
     sharp = root / "expected.jpg"
     frames = [path for path in _images(root) if path != sharp]
     if not sharp.is_file():
-        _refuse_lone([sharp])
+        refuse_lone([sharp])
     return [PairFiles(path.stem, "pcb", split, path, sharp) for path in frames]
 
 
@@ -233,14 +234,14 @@ def _partners(first: Path, second: Path, pattern: str = "*") -> list[tuple[Path,
     left, right = ({p.stem: p for p in _images(f, pattern)} for f in (first, second))
     if not left.keys() & right.keys() and len(left) == len(right):
         return list(zip(left.values(), right.values(), strict=True))
-    _refuse_lone([(left | right)[stem] for stem in sorted(left.keys() ^ right.keys())])
+    refuse_lone([(left | right)[stem] for stem in sorted(left.keys() ^ right.keys())])
     return [(path, right[stem]) for stem, path in left.items()]
 
 
 def _by_number(first: Path, second: Path) -> list[tuple[str, Path, Path]]:
     """(number, file, file) of two folders, by what follows the last underscore of the name."""
     left, right = ({p.stem.rpartition("_")[2]: p for p in _images(f)} for f in (first, second))
-    _refuse_lone([(left | right)[number] for number in sorted(left.keys() ^ right.keys())])
+    refuse_lone([(left | right)[number] for number in sorted(left.keys() ^ right.keys())])
     return [(number, path, right[number]) for number, path in left.items()]
 
 
@@ -252,25 +253,10 @@ def _tenth(entries: list, split: str) -> list:
 def _images(folder: Path, pattern: str = "*") -> list[Path]:
     if not folder.is_dir():
         raise ReblurError(f"{folder}: there is no such folder; check the layout of the data.")
-    found = sorted((path for path in folder.glob(pattern) if is_image(path)), key=_order)
+    found = sorted((path for path in folder.glob(pattern) if is_image(path)), key=natural_order)
     if not found:
         raise ReblurError(f"{folder}: holds no images; put the image files there.")
     return found
-
-
-def _order(path: Path) -> list[tuple[int, str]]:
-    """Natural order: 2 before 10."""
-    parts = re.split(r"(\d+)", str(path))  # digits at every second place
-    return [(int(part), "") if n % 2 else (-1, part) for n, part in enumerate(parts)]
-
-
-def _refuse_lone(lone: Sequence[Path]) -> None:
-    if lone:
-        named = ", ".join(str(path) for path in lone[:3]) + (", …" if len(lone) > 3 else "")
-        raise ReblurError(
-            f"{len(lone)} files without a partner: {named}; each blurred photograph needs the "
-            "file that belongs to it."
-        )
 
 
 def _read_map(path: Path) -> Float32[np.ndarray, "h w"]:

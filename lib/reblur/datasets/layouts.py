@@ -6,7 +6,7 @@ there) and the layout's options.
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,8 +128,8 @@ def realblur(root: Path, split: str | None, camera: str) -> list[PairFiles]:
                 )
             sharp, blurred = sorted(paths, key=lambda p: p.parent.name != "gt")
             pairs.append(_realblur_pair(blurred, sharp, part))
-    _refuse_lone([p for pair in pairs for p in (pair.blurred, pair.sharp) if not p.is_file()])
-    return sorted(pairs, key=lambda pair: _natural(pair.name))
+    refuse_lone([p for pair in pairs for p in (pair.blurred, pair.sharp) if not p.is_file()])
+    return sorted(pairs, key=lambda pair: natural_order(pair.name))
 
 
 def _realblur_folders(root: Path, camera: str) -> list[PairFiles]:
@@ -140,7 +140,7 @@ def _realblur_folders(root: Path, camera: str) -> list[PairFiles]:
                 {_number(path): path for path in _images(scene / kind)} for kind in ("blur", "gt")
             )
             lone = blurred.keys() ^ sharp.keys()
-            _refuse_lone([(blurred | sharp)[number] for number in sorted(lone)])
+            refuse_lone([(blurred | sharp)[number] for number in sorted(lone)])
             pairs += [_realblur_pair(blurred[n], sharp[n], None) for n in sorted(blurred)]
     return pairs
 
@@ -171,7 +171,7 @@ def hide(root: Path, split: str | None) -> list[PairFiles]:
                 lone.append(blurred)
             scene = blurred.stem.partition("from")[2].split(".")[0] or blurred.stem
             pairs.append(PairFiles(blurred.stem, scene, part, blurred, sharp))
-        _refuse_lone(lone)
+        refuse_lone(lone)
     return pairs
 
 
@@ -208,7 +208,7 @@ def open_kohler(root: Path) -> list[KohlerImage]:
             name = f"{picture}_{trajectory}"
             blurred = root / f"Blurry{name}.png"
             folder = root / f"Image{picture}" / f"Kernel{trajectory}"
-            frames = sorted(folder.glob(f"GroundTruth{name}_*.png"), key=_natural)
+            frames = sorted(folder.glob(f"GroundTruth{name}_*.png"), key=natural_order)
             if not blurred.is_file() or not frames:
                 lacking = folder / f"GroundTruth{name}_*.png" if blurred.is_file() else blurred
                 raise ReblurError(f"{lacking}: is missing; unpack all archives of the benchmark.")
@@ -229,23 +229,24 @@ def _matched(blurred: Path, sharp: Path) -> list[tuple[Path, Path, Path]]:
         found.append(by_key)
     first, second = found
     lone = sorted(first.keys() ^ second.keys())
-    _refuse_lone([(first | second)[key] for key in lone])
+    refuse_lone([(first | second)[key] for key in lone])
     return [(key, first[key], second[key]) for key in first]
 
 
-def _refuse_lone(lone: list[Path]) -> None:
+def refuse_lone(lone: Sequence[Path]) -> None:
+    """ReblurError that names files without a partner; nothing where there are none."""
     if lone:
         named = ", ".join(str(path) for path in lone[:3]) + (", …" if len(lone) > 3 else "")
         raise ReblurError(
-            f"{len(lone)} files without a partner or missing: {named}; each blurred file needs a "
-            "sharp one of the same name."
+            f"{len(lone)} files without a partner or missing: {named}; each blurred photograph "
+            "needs the file that belongs to it."
         )
 
 
 def _images(folder: Path) -> list[Path]:
     """The image files anywhere below a folder, in natural order."""
     _refuse_missing(folder)
-    found = sorted((path for path in folder.rglob("*") if is_image(path)), key=_natural)
+    found = sorted((path for path in folder.rglob("*") if is_image(path)), key=natural_order)
     if not found:
         raise ReblurError(f"{folder}: holds no images; put the image files there.")
     return found
@@ -253,7 +254,7 @@ def _images(folder: Path) -> list[Path]:
 
 def _folders(folder: Path) -> list[Path]:
     _refuse_missing(folder)
-    return sorted((path for path in folder.iterdir() if path.is_dir()), key=_natural)
+    return sorted((path for path in folder.iterdir() if path.is_dir()), key=natural_order)
 
 
 def _refuse_missing(folder: Path) -> None:
@@ -274,7 +275,7 @@ def _refuse_unknown(split: str, known: tuple[str, ...]) -> None:
         raise ReblurError(f"split {split!r}: there is no such; the choices are {', '.join(known)}.")
 
 
-def _natural(path: Path | str) -> list[tuple[int, str]]:
-    """A key that sorts 2 before 10."""
+def natural_order(path: Path | str) -> list[tuple[int, str]]:
+    """A key for sorting: 2 before 10."""
     parts = re.split(r"(\d+)", str(path))  # digits at every second place
     return [(int(part), "") if n % 2 else (-1, part) for n, part in enumerate(parts)]

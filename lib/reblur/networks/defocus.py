@@ -20,6 +20,7 @@ from reblur.networks.ring_sums import SEEDS
 from reblur.networks.scale_recurrent import VARIANTS
 
 LEVELS = 4  # times that the U-Net halves the image
+LEAK = 0.1  # of the rectifiers of "unet_skip"
 UNETS = ("unet", "unet_skip")
 RESTORERS = (*VARIANTS, "deepdeblur", "nafnet")
 
@@ -51,10 +52,14 @@ class UpConvolution(nn.Conv2d):
         return super().forward(F.pad(larger, (0, 1, 0, 1)))
 
 
-def two_convs(channels_in: int, channels_out: int) -> nn.Sequential:
-    """Two 3×3 convolutions, each with a ReLU."""
-    layers = [conv(channels_in, channels_out, 3), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers, conv(channels_out, channels_out, 3), nn.ReLU(inplace=True))
+def two_convs(channels_in: int, channels_out: int, slope: float) -> nn.Sequential:
+    """Two 3×3 convolutions, each with a ReLU that lets `slope` times what is negative through."""
+
+    def rectifier() -> nn.Module:
+        return nn.LeakyReLU(slope, inplace=True) if slope else nn.ReLU(inplace=True)
+
+    layers = [conv(channels_in, channels_out, 3), rectifier()]
+    return nn.Sequential(*layers, conv(channels_out, channels_out, 3), rectifier())
 
 
 class UNet(nn.Module):
@@ -65,19 +70,23 @@ class UNet(nn.Module):
     Args:
         channels_in: of the features that it reads.
         width: channels of the first level; they double at each of the next four.
-        residual: the network predicts what to add to the blurred image; else the image, through a
-            logistic function.
+        residual: the network predicts what to add to the blurred image, and its ReLUs leak; else
+            the image, through a logistic function. Where doing nothing is nearly right, as it is
+            for most pixels, ReLUs fall asleep by the hundred, a whole layer at last, and the
+            network then adds nothing for ever.
     """
 
     def __init__(self, channels_in: int, width: int, residual: bool) -> None:
         super().__init__()
         channels = [width * 2**level for level in range(LEVELS + 1)]
         self.residual = residual
+        slope = LEAK if residual else 0.0
         self.encoders = nn.ModuleList(
-            two_convs(c1, c2) for c1, c2 in zip([channels_in, *channels], channels, strict=False)
+            two_convs(c1, c2, slope)
+            for c1, c2 in zip([channels_in, *channels], channels, strict=False)
         )
         self.ups = nn.ModuleList(UpConvolution(2 * c, c) for c in reversed(channels[:-1]))
-        self.decoders = nn.ModuleList(two_convs(2 * c, c) for c in reversed(channels[:-1]))
+        self.decoders = nn.ModuleList(two_convs(2 * c, c, slope) for c in reversed(channels[:-1]))
         self.out = conv(width, 3, 3)
 
     def initialise(self, seed: int) -> None:
@@ -186,6 +195,8 @@ class DefocusDeblur(nn.Module):
         guided: bool = False,
         seed_scale: float | int = 1.0,
         reblurred: bool = True,
+        frozen: bool = False,
+        sharp: Float[Tensor, "b 3 h w"] | None = None,
     ) -> list[Float[Tensor, "b 3 _ _"]] | Float[Tensor, "b 3 h w"] | Guided:
         """Deblur RGB images with values in [0, 1], of any size.
 
@@ -193,6 +204,8 @@ class DefocusDeblur(nn.Module):
             guided: returns all that training needs; then also:
             seed_scale: factor on the seeds before the fusion, see `defocus_losses.seed_scale`.
             reblurred: runs the reblurring network.
+            frozen: everything but the reblurring network is run without a gradient.
+            sharp: what the reblurring network blurs in place of Î.
 
         Returns:
             Estimates from coarse to fine, float32, not clamped; with `finest` the last one alone;
@@ -203,14 +216,17 @@ class DefocusDeblur(nn.Module):
         """
         height, width = x.shape[2:]
         padded = pad_to_multiple(x, self.multiple)
-        seeds = None if self.estimator is None else self.estimator(padded).float()
-        scaled = None if seeds is None else seeds * seed_scale
-        restored = self._restore(padded, scaled, height, width)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+            seeds = None if self.estimator is None else self.estimator(padded).float()
+            scaled = None if seeds is None else seeds * seed_scale
+            restored = self._restore(padded, scaled, height, width)
         if not guided:
             return restored[-1] if finest else restored
         if seeds is not None:
             seeds = crop_to_scale(seeds, height, width, level=0)
-        return Guided(restored, seeds, self._reblurred(restored[-1], x) if reblurred else None)
+        if not reblurred:
+            return Guided(restored, seeds, None)
+        return Guided(restored, seeds, self._reblurred(restored[-1] if sharp is None else sharp, x))
 
     def estimate(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 35 h w"]:
         """The estimator's radial seeds (float32), in the sections of `ring_sums.SECTIONS`.

@@ -69,10 +69,12 @@ def quality_over_misalignment(
         axes.grid(axis="x", visible=False)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=8.5)
     grid[0, 0].set_ylabel("PSNR gain over doing nothing (dB)")
+    warped = dataset.endswith("_to_input")
     caption = (
         "Trained from pairs that are misaligned by so much (root mean square), tested on "
-        f"{dataset}, whose pairs are aligned. Bars: 95 % intervals over seeds and images. The axes "
-        "of the two groups differ."
+        f"{dataset}, whose {'truth is warped to the input' if warped else 'pairs are aligned'}. "
+        "Bars: 95 % intervals over seeds and images."
+        + (" The axes of the groups differ." if len(asked) > 1 else "")
     )
     return finished(study, stem, title, caption, "; ".join(words) + ".", figure)
 

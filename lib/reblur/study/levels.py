@@ -76,7 +76,7 @@ def levels_table(
     ]
     text = (
         f"{caption} Columns: root-mean-square misalignment of the training pairs. Gain: in PSNR "
-        "over the blurred input, image by image, on the same aligned test pairs for every row: "
+        "over the blurred input, image by image, on the same test pairs for every row: "
         f"{dataset}, {size_words(study, dataset)}. {DASH}: not asked for. In brackets: 95 % "
         "intervals over seeds and images."
     )

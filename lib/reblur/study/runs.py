@@ -73,7 +73,7 @@ def configuration(params: dict[str, Any], run: Run) -> dict[str, Any]:
         "machine": profile["machine"],
         "data_hashes": {k: hashes[k] for k in data.get("photographs", [data.get("pairs")])},
     }
-    return config if objective is None else guided(config, objective, part["warmup"])
+    return config if objective is None else guided(config, objective, part)
 
 
 def _of_pair_set(
@@ -122,19 +122,27 @@ def misaligned(data: dict[str, Any], level: int) -> dict[str, Any]:
 
 
 def guided(
-    config: dict[str, Any], objective: dict[str, Any], warmup: float | int
+    config: dict[str, Any], objective: dict[str, Any], part: dict[str, Any]
 ) -> dict[str, Any]:
     """A configuration with the objective of chapter 2, and the reblurring network if it needs one.
 
     Args:
-        objective: what differs from the defaults of `DefocusObjective`.
-        warmup: the first phase's share of the steps.
+        objective: what the variant changes in the defaults of `DefocusObjective`.
+        part: the profile's part of the chapter. `phases`: shares of the steps, of the `warmup` and
+            of what follows it, the `reblurring` network alone; `reblurring`: what the profile
+            changes for variants that reblur.
     """
     known = [field.name for field in fields(DefocusObjective)]
     refuse_unknown(objective, known, f"objective of {config['variant']}")
-    chosen = {"warmup_steps": round(warmup * config["training"]["steps"]), **objective}
+    refuse_unknown(part["reblurring"], known, "reblurring")
+    phases, steps = part["phases"], config["training"]["steps"]
+    chosen = {"warmup_steps": round(phases["warmup"] * steps), **objective}
+    reblurs = DefocusObjective(**chosen).reblurs
+    if reblurs:
+        alone = {"reblurring_steps": round(phases["reblurring"] * steps), **part["reblurring"]}
+        chosen = {**alone, **chosen}
     network = config["network"]
-    options = {**network["options"], "reblurring": DefocusObjective(**chosen).reblurs}
+    options = {**network["options"], "reblurring": reblurs}
     return {**config, "objective": chosen, "network": {**network, "options": options}}
 
 
