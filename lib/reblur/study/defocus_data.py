@@ -24,9 +24,9 @@ from reblur.study.data import (
     available,
     centre_crop,
     spread,
-    synthesis,
 )
 from reblur.study.params import chapter_folder, data_of, project_root
+from reblur.study.sources import synthesis
 
 CHAPTER = "defocus"
 MAP_COLUMNS = ("dataset", "image", "mae", "correlation", "auc")

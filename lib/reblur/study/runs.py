@@ -19,13 +19,7 @@ from reblur.metrics import psnr
 from reblur.networks import build_network
 from reblur.networks.complexity import count_macs, count_parameters
 from reblur.networks.weights import load_network, save_network
-from reblur.study.data import (
-    SYNTHETIC,
-    data_hashes,
-    open_made_pairs,
-    synthesised_pairs,
-    training_source,
-)
+from reblur.study.data import SYNTHETIC, data_hashes
 from reblur.study.params import (
     Run,
     chapter_of,
@@ -35,6 +29,7 @@ from reblur.study.params import (
     refuse_unknown,
     steps_of,
 )
+from reblur.study.sources import open_made_pairs, synthesised_pairs, training_source
 from reblur.training import TrainingOptions, TrainingResult, train
 
 #: Multiply-adds are counted at this size, so that they compare across profiles.
