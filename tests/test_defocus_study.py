@@ -12,8 +12,10 @@ from reblur.files import sha256_of_file, write_json
 from reblur.randomness import numpy_generator
 from reblur.study import defocus
 from reblur.study.comparisons import rebuild, study_of
+from reblur.study.defocus_figures import KeptReading, readings_panel
 from reblur.study.figures import save_figure
 from reblur.study.levels import arm_at, at_largest, levels_of, sets_table
+from reblur.study.panels import Example
 from reblur.study.params import Run, run_folder
 from reblur.study.provenance import stamp
 from reblur.study.results import read_study
@@ -203,3 +205,13 @@ def test_runs_scored_on_other_images_are_refused(tmp_path):
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(ReblurError, match="scored on the same images"):
         study_in(root).matrix("whole@8", "reds_samples", "psnr")
+
+
+@pytest.mark.parametrize(("widest", "empty"), [(0.3, True), (6.0, False)])
+def test_the_panel_says_when_a_network_blurs_by_nothing(study, widest, empty):
+    picture = np.zeros((8, 8, 3), np.uint8)
+    example = Example("thin_lens", "000", picture, picture, {}, {})
+    coc = np.linspace(0, widest, 64, dtype=np.float16).reshape(8, 8)
+    reading = KeptReading(example, picture, picture, coc, None, None)
+    panel = readings_panel(study, [reading], stem="panel", title="Panel", network="the whole")
+    assert ("blurs again by nothing" in panel.caption) == empty
