@@ -1,5 +1,7 @@
 """Chapter 2's tables, figures and verdicts, from made-up scores whose truth is known."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,8 +12,10 @@ from reblur.files import sha256_of_file, write_json
 from reblur.randomness import numpy_generator
 from reblur.study import defocus
 from reblur.study.comparisons import rebuild, study_of
+from reblur.study.defocus_figures import KeptReading, readings_panel
 from reblur.study.figures import save_figure
-from reblur.study.levels import arm_at, at_largest, levels_of
+from reblur.study.levels import arm_at, at_largest, levels_of, sets_table
+from reblur.study.panels import Example
 from reblur.study.params import Run, run_folder
 from reblur.study.provenance import stamp
 from reblur.study.results import read_study
@@ -152,8 +156,23 @@ def test_the_curve_has_every_point_and_says_what_is_missing(tmp_path):
 
 def test_every_table_is_made_again_from_its_recipe(study, tables):
     for table in tables.values():
-        again = rebuild(study_of(study.root, table.recipe), table.recipe)
+        recipe = json.loads(json.dumps(table.recipe, sort_keys=True))  # as it is kept in a file
+        again = rebuild(study_of(study.root, recipe), recipe)
         pd.testing.assert_frame_equal(again.frame, table.frame)
+
+
+def test_the_columns_of_several_sets_keep_their_order_in_a_file(study):
+    table = sets_table(
+        study, stem="sets", title="Sets", variants=["plain@8"], metrics=["psnr"], labels={},
+        sets=[("thin_lens_misaligned_raw", "second camera"), ("reds_samples", "videos")],
+    )  # fmt: skip
+    recipe = json.loads(json.dumps(table.recipe, sort_keys=True))
+    again = rebuild(study_of(study.root, recipe), recipe)
+    assert list(again.frame.columns) == list(table.frame.columns)
+    assert [column.title for column in again.columns][1:] == [
+        "second camera: PSNR (dB)",
+        "videos: PSNR (dB)",
+    ]
 
 
 def test_maps_are_compared_with_what_needs_no_network(tables):
@@ -186,3 +205,13 @@ def test_runs_scored_on_other_images_are_refused(tmp_path):
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(ReblurError, match="scored on the same images"):
         study_in(root).matrix("whole@8", "reds_samples", "psnr")
+
+
+@pytest.mark.parametrize(("widest", "empty"), [(0.3, True), (6.0, False)])
+def test_the_panel_says_when_a_network_blurs_by_nothing(study, widest, empty):
+    picture = np.zeros((8, 8, 3), np.uint8)
+    example = Example("thin_lens", "000", picture, picture, {}, {})
+    coc = np.linspace(0, widest, 64, dtype=np.float16).reshape(8, 8)
+    reading = KeptReading(example, picture, picture, coc, None, None)
+    panel = readings_panel(study, [reading], stem="panel", title="Panel", network="the whole")
+    assert ("blurs again by nothing" in panel.caption) == empty

@@ -159,3 +159,32 @@ def test_dvc_yaml_names_only_what_exists():
     sources = [name for name in named if "$" not in name]
     assert sources
     assert not [name for name in sources if not (ROOT / name).exists()]
+
+
+def test_what_a_profile_says_of_reblurring_concerns_the_variants_that_reblur(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+    def objectives(params, variant):
+        config = configuration(params, Run("cpu", variant, 0, 8))
+        return config["objective"], DefocusObjective(**config["objective"])
+
+    said, whole = objectives(PARAMS, "whole")
+    part = PARAMS["profiles"]["cpu"]["defocus"]
+    assert said == {"warmup_steps": 1250, "reblurring_steps": 250, **part["reblurring"]}
+    assert (whole.reblurring_weight, whole.pseudo_weight) == (0.1, 0.1)
+    assert objectives(PARAMS, "reblurring")[1].pseudo_weight == 0  # the variant's word stands
+    other = changed("profiles", "cpu", "defocus", "reblurring", {"reblurring_weight": 0.5})
+    other = copy.deepcopy(other)
+    other["profiles"]["cpu"]["defocus"]["phases"]["reblurring"] = 0.3
+    assert objectives(other, "mask") == objectives(PARAMS, "mask")
+    assert objectives(other, "whole")[0] != said
+    wrong = changed("profiles", "cpu", "defocus", "reblurring", {"weight": 1})
+    with pytest.raises(ReblurError, match="reblurring: unknown name 'weight'"):
+        objectives(wrong, "whole")
+
+
+def test_the_paper_profile_is_the_published_objective(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    config = configuration(PARAMS, Run("paper", "whole", 0, 0))
+    objective = DefocusObjective(**config["objective"])
+    assert objective == DefocusObjective(warmup_steps=72000)

@@ -256,8 +256,10 @@ def tables(study: Study, chapter: Mapping[str, Any]) -> list[Table]:
             stem="defocus_protocols",
             title="One result, four scores",
             variants=compared,
-            sets={test_set: "aligned truth" if aligned else _words(test_set)}
-            | {name: _heading(name.removeprefix(f"{MISALIGNED}_")) for name in synthesised},
+            sets=[
+                (test_set, "aligned truth" if aligned else _words(test_set)),
+                *((name, _heading(name.removeprefix(f"{MISALIGNED}_"))) for name in synthesised),
+            ],
             metrics=["psnr", "ssim"],
             labels=named,
             caption="The same restorations of synthesised photographs, against the aligned truth "
@@ -268,7 +270,7 @@ def tables(study: Study, chapter: Mapping[str, Any]) -> list[Table]:
             stem="defocus_real",
             title="Measured depth, and real photographs",
             variants=compared,
-            sets={name: _words(name) for name in others},
+            sets=[(name, _words(name)) for name in others],
             metrics=["psnr"],
             labels=named,
             caption=f"Real misaligned pairs by three protocols. {protocols}.",

@@ -16,6 +16,7 @@ from reblur.study.results import BLURRED, Study
 from reblur.study.tables import MISSING
 
 MARKERS = "osD^vP"
+EMPTY = 1.0  # px: a map that stays below shows no blur
 
 
 @house_style()
@@ -176,6 +177,9 @@ def readings_panel(
         "reblurring network's largest is 13.8 px. Kernels: at 5 × 5 places, each 15 × 15 px and "
         "scaled to its own maximum."
     )
+    estimated = [reading.coc for reading in readings if reading.coc is not None]
+    if estimated and max(float(np.percentile(coc, 99)) for coc in estimated) < EMPTY:
+        caption += " The estimated maps are empty: this network blurs again by nothing."
     names = ", ".join(f"{r.example.dataset} {r.example.image}" for r in readings)
     return finished(study, stem, title, caption, f"Photographs and maps: {names}.", figure)
 

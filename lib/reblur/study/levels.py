@@ -90,7 +90,7 @@ def sets_table(
     stem: str,
     title: str,
     variants: Sequence[str],
-    sets: Mapping[str, str],
+    sets: Sequence[Sequence[str]],
     metrics: Sequence[str],
     labels: Mapping[str, str],
     caption: str = "",
@@ -98,7 +98,7 @@ def sets_table(
     """Arms and doing nothing on several sets, or on one set by several protocols, side by side.
 
     Args:
-        sets: data set -> the heading of its columns.
+        sets: (data set, heading) of each group of columns, in their order.
         metrics: 'psnr', 'ssim'.
     """
     titles = {"psnr": ("PSNR (dB)", 2), "ssim": ("SSIM", 4)}
@@ -107,18 +107,18 @@ def sets_table(
         label = "do nothing" if arm == BLURRED else labels.get(arm, arm)
         row: dict[str, Any] = {"variant": arm, "label": label}
         scored = False
-        for dataset in sets:
+        for dataset, _ in sets:
             for metric in metrics:
                 found = study.interval(arm, dataset, metric)
                 row |= interval_values(f"{dataset}_{metric}", found)
                 scored |= bool(found.images)
         rows.append(row | {"status": "done" if scored else MISSING})
-    for dataset, heading in sets.items():
+    for dataset, heading in sets:
         for metric in metrics:
             word, digits = titles[metric]
             key = f"{dataset}_{metric}"
             columns.append(Column(f"{heading}: {word}", key, "interval", digits, NOT_AVAILABLE))
-    sizes = "; ".join(f"{heading}: {size_words(study, name)}" for name, heading in sets.items())
+    sizes = "; ".join(f"{heading}: {size_words(study, name)}" for name, heading in sets)
     text = f"{caption} {sizes}. In brackets: 95 % intervals over seeds and images."
     return Table(stem, title, " ".join(text.split()), pd.DataFrame(rows), tuple(columns))
 
