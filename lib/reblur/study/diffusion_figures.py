@@ -112,7 +112,7 @@ def tradeoff(
         axes.set_xlabel("content drift (RMSE)")
     for axes in panels[:: _columns(len(tasks))]:
         axes.set_ylabel(f"distance to the target ({metric_name(metric)})")
-    _legend_below(figure, _tradeoff_keys())
+    _legend_below(figure, _tradeoff_keys(study))
     caption = (
         "A point is a source of training pairs: how far its low-quality images are from those of "
         "the target domain, and how far their content has moved from the softened images that "
@@ -163,10 +163,11 @@ def _draw_places(
             axes.plot(x, y, "o", mfc="none", mec=INK, ms=13, mew=1.6, zorder=4, clip_on=False)
 
 
-def _tradeoff_keys() -> list[Line2D]:
+def _tradeoff_keys(study: Study) -> list[Line2D]:
     keys = [
         Line2D([], [], color=colour, marker=marker, ls="", ms=6.5, label=source_name(source))
         for source, (colour, marker) in LOOKS.items()
+        if source in {INITIAL, *map(source_of, study.variants)}
     ]
     return [
         *keys,
