@@ -5,6 +5,7 @@ appendix B; the layers are those of `diffusers.UNet2DModel`.
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 
 from jaxtyping import Float, Int
@@ -56,7 +57,9 @@ class Denoiser(nn.Module):
             raise ReblurError(f"attention: levels are numbered from 0 to {len(channels) - 1}.")
         if t_max < 1:
             raise ReblurError("t_max: at least one step has to be trained; give 1 or more.")
-        from diffusers import UNet2DModel  # takes a second to load; restorers do without it
+        with warnings.catch_warnings():  # of widgets for progress bars, of which it shows none here
+            warnings.filterwarnings("ignore", message="IProgress not found")
+            from diffusers import UNet2DModel  # takes a second to load; restorers do without it
 
         at = ["Attn" if level in attention else "" for level in range(len(channels))]
         # Four channels a group or more, and groups that divide every sum of the levels' channels:
