@@ -53,6 +53,19 @@ def test_weights_that_are_not_here_are_a_remark(project):
     )
 
 
+def test_test_data_may_be_missing_but_not_changed(project):
+    root = project / "results/demo"
+    notes = root / "tables/ablation.provenance.json"
+    content = json.loads(notes.read_text())
+    content["stamp"]["inputs"]["defocus/data/thin_lens/coc/000.npy"] = "0" * 64
+    notes.write_text(json.dumps(content))
+    assert not any("000.npy" in line for line in problems_of(project))
+    made = root / "defocus/data/thin_lens/coc/000.npy"
+    made.parent.mkdir(parents=True)
+    made.write_bytes(b"other")
+    assert any("000.npy: has changed" in line for line in problems_of(project))
+
+
 def test_a_changed_score_is_found_in_every_table_that_rests_on_it(project):
     path = project / "results/demo/runs/ss-0/scores.csv"
     scores = pd.read_csv(path, dtype={"image": str})
