@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +14,7 @@ from torch import Tensor
 from reblur.datasets import motion
 from reblur.datasets.camera_cpu import expose_one
 from reblur.datasets.exposures import Exposures, draw_exposures
-from reblur.datasets.motion import MotionBlur, MotionBlurOptions, synthesise_pair
-from reblur.datasets.photographs import Photographs
-from reblur.errors import ReblurError
+from reblur.datasets.motion import MotionBlur, MotionBlurOptions
 from reblur.randomness import numpy_generator
 
 QUIET = {"shot_noise": (0.0, 0.0), "read_noise": (0.0, 0.0), "saturation_probability": 0.0}
@@ -308,106 +305,3 @@ def test_as_many_sub_frames_as_the_motion_needs() -> None:
         np.testing.assert_array_equal(identity, np.eye(3))
     fixed = MotionBlurOptions(frames=9, spacing=0)
     assert (draw_exposures(0, range(5), fixed, (64, 64)).counts == 9).all()
-
-
-def test_options_from_yaml() -> None:
-    options = MotionBlurOptions.from_dict(
-        {
-            "extent": [2, 8],
-            "gamma": 2.2,
-            "sensor": [640, 480],
-            "frames": 9,
-            "spacing": 1,
-            "hand": {"tremor": 0.5, "tremor_band": [7, 11]},
-        }
-    )
-    assert options.extent == (2.0, 8.0)
-    assert options.gamma == (2.2, 2.2)
-    assert options.sensor == (640, 480)
-    assert options.hand.tremor == 0.5
-    assert options.hand.tremor_band == (7.0, 11.0)
-    assert options.focal_length == MotionBlurOptions().focal_length
-    assert MotionBlurOptions.from_dict({}) == MotionBlurOptions()
-
-
-@pytest.mark.parametrize(
-    ("values", "sentence"),
-    [
-        ({"extend": [0, 8]}, "unknown option extend .*known: extent"),
-        ({"hand": {"shake": 1}}, "unknown option shake .*known: drift_frequency"),
-        ({"hand": 1}, "hand must be a mapping"),
-        ({"hand": {"tremor": -1}}, "tremor must be 0 or more"),
-        ({"hand": {"tremor_band": [8, float("nan")]}}, "tremor_band must be 0 or more"),
-        ({"hand": {"jolt_duration": 0}}, "jolt_duration must be above 0"),
-        ({"extent": "8"}, "extent cannot be '8'"),
-        ({"extent": [1, 2, 3]}, "extent cannot be"),
-        ({"extent": [8, 2]}, "extent must be"),
-        ({"extent": [0, float("nan")]}, "extent must be"),
-        ({"extent": [-1, 2]}, "extent must be"),
-        ({"frames": 9.0}, "frames cannot be 9.0"),
-        ({"frames": True}, "frames cannot be True"),
-        ({"frames": 8}, "frames must be odd"),
-        ({"frames": -1}, "frames must be odd"),
-        ({"spacing": -1}, "spacing must be"),
-        ({"gamma": 0}, "gamma must be above 0"),
-        ({"exposure": 0}, "exposure must be above 0"),
-        ({"focal_length": 0}, "focal_length must be above 0"),
-        ({"highlight_gain": 0.5}, "highlight_gain must be"),
-        ({"sensor": [0, 720]}, "sensor must be"),
-        ({"layers": 3}, "layers must be"),
-        ({"layer_probability": 1.5}, "layer_probability must be"),
-    ],
-)
-def test_options_that_cannot_be_are_refused(values: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(ReblurError, match=sentence):
-        MotionBlurOptions.from_dict(values)
-
-
-def test_a_photograph_that_is_too_small_is_named() -> None:
-    tiny = Photographs(["tiny.png"], [np.zeros((30, 90, 3), np.uint8)])
-    with pytest.raises(ReblurError, match=r"tiny\.png.*too small"):
-        MotionBlur(tiny, MotionBlurOptions(), 64).batch(0, [0], "cpu")
-    with pytest.raises(ReblurError, match="crop must be at least 1"):
-        MotionBlur(tiny, MotionBlurOptions(), 0)
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (3, 2), (33, 70)])
-def test_whole_photographs_of_any_size(shape: tuple[int, int]) -> None:
-    photograph = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    for index in range(4):
-        pair = synthesise_pair(photograph, MotionBlurOptions(), 0, index)
-        again = synthesise_pair(photograph, MotionBlurOptions(), 0, index)
-        for picture, same in zip(pair, again, strict=True):
-            assert picture.shape == photograph.shape
-            np.testing.assert_array_equal(picture, same)
-    still = MotionBlurOptions(**STILL, **QUIET)
-    for picture in synthesise_pair(photograph, still, 0, 0):
-        np.testing.assert_array_equal(picture, photograph)
-
-
-def test_things_move_before_whole_photographs() -> None:
-    photograph = np.zeros((80, 100, 3), np.uint8)
-    photograph[:40] = 200
-    options = {"layer_size": (0.35, 0.35), "layer_extent": (10.0, 10.0), **QUIET}
-    differ = 0
-    for index in range(5):
-        still = MotionBlurOptions(extent=(0.0, 0.0), layer_probability=1.0, **options)
-        blurred, sharp = synthesise_pair(photograph, still, 0, index)
-        differ += (sharp != photograph).any() and (blurred != sharp).any()
-    assert differ >= 3  # a thing may show the same as what it hides
-
-
-def test_whole_photographs_have_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
-    photograph = np.random.default_rng(1).integers(0, 256, (90, 130, 3), dtype=np.uint8)
-    options = MotionBlurOptions(extent=(10.0, 20.0), layer_probability=1.0, **QUIET)
-    whole = synthesise_pair(photograph, options, 0, 0)
-    monkeypatch.setattr(motion, "TILE", 37)
-    for one, tiled in zip(whole, synthesise_pair(photograph, options, 0, 0), strict=True):
-        apart = np.abs(one.astype(int) - tiled)
-        assert apart.max() <= 1
-        assert (apart > 0).mean() < 2e-3
-
-
-def test_a_photograph_without_pixels_is_refused() -> None:
-    with pytest.raises(ReblurError, match="no pixels"):
-        synthesise_pair(np.zeros((0, 5, 3), np.uint8), MotionBlurOptions(), 0, 0)

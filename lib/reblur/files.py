@@ -14,6 +14,28 @@ from reblur.errors import ReblurError
 
 
 @contextmanager
+def plain_disk_errors(path: Path) -> Iterator[None]:
+    """A full disk or missing permissions, in one sentence that names `path`.
+
+    Raises:
+        ReblurError: that sentence; other errors pass.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ReblurError(
+                f"{path}: the disk is full; nothing was overwritten; free some space and run again."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise ReblurError(
+                f"{path}: cannot be written ({error.strerror}); choose another folder or change "
+                "its permissions."
+            ) from error
+        raise
+
+
+@contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed onto it when the block ends without an error.
 
@@ -26,28 +48,18 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp's 0600 would stay on the finished file
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ReblurError(
-                f"{path}: the disk is full; nothing was overwritten; free some space and run again."
-            ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise ReblurError(
-                f"{path}: cannot be written ({error.strerror}); choose another folder or change "
-                "its permissions."
-            ) from error
-        raise
+        with plain_disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
+            os.close(handle)
+            temporary = Path(name)
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)  # mkstemp's 0600 would stay on the finished file
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """Folders of many files that are either whole or not there."""
 
-import errno
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from reblur.errors import ReblurError
+from reblur.files import plain_disk_errors
 
 Outcome = Literal["written", "kept", "replaced"]
 
@@ -60,31 +60,20 @@ def whole_folder(folder: Path) -> Iterator[WholeFolder]:
     """
     temporary: Path | None = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".partial-{folder.name}-", dir=folder.parent))
-        made = WholeFolder(temporary / "whole")  # its own 0700 would stay on the finished folder
-        made.path.mkdir()
-        yield made
-        if made.keep_old:
-            made.outcome = "kept"
-        elif folder.exists():
-            _replace(folder, made.path)
-            made.outcome = "replaced"
-        else:
-            made.path.rename(folder)
-            made.outcome = "written"
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ReblurError(
-                f"{folder}: the disk is full; nothing was overwritten; free some space and run "
-                "again."
-            ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise ReblurError(
-                f"{folder}: cannot be written ({error.strerror}); choose another folder or change "
-                "its permissions."
-            ) from error
-        raise
+        with plain_disk_errors(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=f".partial-{folder.name}-", dir=folder.parent))
+            made = WholeFolder(temporary / "whole")  # its own 0700 would stay on the finished one
+            made.path.mkdir()
+            yield made
+            if made.keep_old:
+                made.outcome = "kept"
+            elif folder.exists():
+                _replace(folder, made.path)
+                made.outcome = "replaced"
+            else:
+                made.path.rename(folder)
+                made.outcome = "written"
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -34,11 +34,10 @@ from reblur.datasets.photographs import Photographs, open_photographs
 from reblur.diffusion import draw_start, refine
 from reblur.errors import ReblurError
 from reblur.study.data import SUBJECTS, centre_crop
+from reblur.study.diffusion_results import DRAWN, INITIAL, ORACLE, REFINED, start_of
 from reblur.study.params import data_of, profile_of, project_root, refuse_unknown, results_folder
 
 CHAPTER = "diffusion"
-ORACLE, REFINED, INITIAL = "oracle", "refined", "softened"
-DRAWN = "refined_drawn"  # each image from a t0 of its own, drawn as in the paper
 BATCH = 16  # images that are degraded or refined at once; changes no value
 NOT_MADE = "not made yet"
 
@@ -111,12 +110,6 @@ def tasks_of(params: Mapping[str, Any], profile: str) -> list[Task]:
     """Every task of a profile, in order."""
     names = profile_of(dict(params), profile)[CHAPTER]["tasks"]
     return [task_of(params, profile, name) for name in names]
-
-
-def start_of(source: str) -> int | None:
-    """t0 of the source `refined_<t0>`; None of any other one."""
-    family, _, step = source.partition("_")
-    return int(step) if family == REFINED and step.isdecimal() else None
 
 
 def starts_of(source: str, seed: int, indices: Sequence[int]) -> list[int] | None:

@@ -21,19 +21,17 @@ from reblur.datasets.low_quality import Patches
 from reblur.datasets.photographs import Photographs
 from reblur.diffusion import Noised, Schedule, denoising_objective, refine
 from reblur.distances import available_distances, content_drift, distance, drift
-from reblur.files import atomic_path, sha256_of_file, sha256_of_value, write_json, write_text
+from reblur.files import write_text
 from reblur.networks import build_network
-from reblur.networks.complexity import count_parameters
-from reblur.networks.weights import load_network, save_network
 from reblur.study.data import data_hashes
-from reblur.study.diffusion_data import INITIAL, Task, half, start_of, target_images
+from reblur.study.diffusion_data import Task, half, target_images
+from reblur.study.diffusion_results import INITIAL, TARGET, start_of
 from reblur.study.params import profile_of
 from reblur.study.runs import scratch_folder
 from reblur.training import TrainingOptions, TrainingResult, train
 
 KEPT = 6  # images of each kind that are kept for the figures
 LAYOUT = 4  # by 4 means: the layout from which the diffusion model draws its samples
-TARGET = "target"  # in the place of a source's name: the floor of a distance
 
 Images = Float[Tensor, "_n 3 _h _w"]
 
@@ -74,36 +72,6 @@ def train_denoiser(
         device=device,
         **watching,
     )
-
-
-def save_denoiser(folder: Path, config: dict[str, Any], result: TrainingResult, stamp: dict) -> str:
-    """Write `weights.safetensors`, `log.csv` and `run.json`; returns the weights' SHA-256."""
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / "weights.safetensors"
-    save_network(result.network, weights, variant=config["variant"], seed=config["seed"])
-    with atomic_path(folder / "log.csv") as copy:
-        copy.write_bytes(result.log.read_bytes())
-    made = sha256_of_file(weights)
-    write_json(
-        folder / "run.json",
-        {
-            "variant": config["variant"],
-            "seed": config["seed"],
-            "configuration": config,
-            "configuration_sha256": sha256_of_value(config),
-            "parameters": count_parameters(result.network),
-            "steps": result.steps,
-            "seconds": result.seconds,
-            "weights_sha256": made,
-            "provenance": stamp,
-        },
-    )
-    return made
-
-
-def load_denoiser(task: Task) -> nn.Module:
-    """The trained diffusion model of a task."""
-    return load_network(task.folder / "denoiser" / "weights.safetensors")[0]
 
 
 def patches(images: Photographs, count: int, side: int, seed: int, stream: str) -> Images:

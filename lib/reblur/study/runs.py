@@ -211,7 +211,22 @@ def train_run(config: dict[str, Any], device: str, **watching: Any) -> TrainingR
 
 
 def save_run(folder: Path, config: dict[str, Any], result: TrainingResult, stamp: dict) -> None:
-    """Write `weights.safetensors`, `log.csv`, `validation.csv` and `run.json` of a finished run."""
+    """Write what a finished run of a restorer leaves (`save_training`), with its multiply-adds."""
+    macs = count_macs(result.network, *MACS_AT)
+    save_training(folder, config, result, stamp, macs=macs, macs_at=list(MACS_AT))
+
+
+def save_training(
+    folder: Path, config: dict[str, Any], result: TrainingResult, stamp: dict, **facts: Any
+) -> str:
+    """Write `weights.safetensors`, `log.csv`, `validation.csv` and `run.json` of a training.
+
+    Args:
+        facts: what else `run.json` holds.
+
+    Returns:
+        The SHA-256 of the weights.
+    """
     network = result.network
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "weights.safetensors"
@@ -220,6 +235,7 @@ def save_run(folder: Path, config: dict[str, Any], result: TrainingResult, stamp
         if log.is_file():
             with atomic_path(folder / log.name) as copy:
                 copy.write_bytes(log.read_bytes())
+    sha256 = sha256_of_file(weights)
     write_json(
         folder / "run.json",
         {
@@ -228,14 +244,14 @@ def save_run(folder: Path, config: dict[str, Any], result: TrainingResult, stamp
             "configuration": config,
             "configuration_sha256": sha256_of_value(config),
             "parameters": count_parameters(network),
-            "macs": count_macs(network, *MACS_AT),
-            "macs_at": list(MACS_AT),
             "steps": result.steps,
             "seconds": result.seconds,
-            "weights_sha256": sha256_of_file(weights),
+            "weights_sha256": sha256,
             "provenance": stamp,
+            **facts,
         },
     )
+    return sha256
 
 
 def load_run(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
