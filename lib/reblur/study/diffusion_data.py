@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from reblur.datasets.degradation import degrade
 from reblur.datasets.hidden_camera import HiddenCamera
 from reblur.datasets.images import read_image, to_tensor, to_uint8, write_image
-from reblur.datasets.low_quality import open_faces, open_low_quality
+from reblur.datasets.low_quality import low_quality_folder, open_faces, open_low_quality
 from reblur.datasets.pair_sets import (
     MadePair,
     pair_set_hash,
@@ -221,11 +221,17 @@ def _pairs(
 def target_images(task: Task, split: str = "train") -> Photographs:
     """The low-quality images of the target: what the camera made, or real ones.
 
+    A real target is named by its data sets, or as one folder of one's own (its path, instead of a
+    list), of which every fourth image is for testing.
+
     Raises:
-        ReblurError: the data stage has not run, or a real set is not here.
+        ReblurError: the data stage has not run, a real set is not here, or the folder is missing,
+            holds fewer than four images or one that cannot be read.
     """
     if task.camera is None:
         names = task.data["targets"][task.name]
+        if isinstance(names, str):
+            return own_folder(names, split, task.low)
         if task.content == "faces":  # whole, and as large in the picture as the sharp ones
             return open_faces(names, split, task.data["face_size"] // task.scale)
         return open_low_quality(names, split, task.low)
@@ -236,6 +242,18 @@ def target_images(task: Task, split: str = "train") -> Photographs:
             f"{task.profile}_{CHAPTER}_data first."
         )
     return Photographs([path.stem for path in paths], [read_image(path) for path in paths])
+
+
+def own_folder(path: str, split: str, size: int) -> Photographs:
+    """The images of a user's own folder that belong to a split: every fourth one to "test"."""
+    found = low_quality_folder(project_root() / path, size)
+    if len(found) < 4:
+        raise ReblurError(
+            f"{path}: holds {len(found)} images; put 4 or more there, as every fourth is for "
+            "testing."
+        )
+    kept = [n for n in range(len(found)) if (n % 4 == 3) == (split == "test")]
+    return Photographs([found.names[n] for n in kept], [found.images[n] for n in kept])
 
 
 def high_images(task: Task) -> Images:

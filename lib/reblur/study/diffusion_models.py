@@ -4,6 +4,7 @@ The measurements of a source: the distance of its low-quality images to the targ
 they drifted from the images that the hand-made degradation gave (`reblur.distances`).
 """
 
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from reblur.datasets.low_quality import Patches
 from reblur.datasets.photographs import Photographs
 from reblur.diffusion import Noised, Schedule, denoising_objective, refine
 from reblur.distances import available_distances, content_drift, distance, drift
-from reblur.files import write_text
+from reblur.files import sha256_of_value, write_text
 from reblur.networks import build_network
 from reblur.study.data import data_hashes
 from reblur.study.diffusion_data import Task, half, target_images
@@ -41,6 +42,11 @@ def denoiser_configuration(params: Mapping[str, Any], task: Task) -> dict[str, A
     profile = profile_of(dict(params), task.profile)
     part = profile["diffusion"]["denoiser"]
     targets = task.data["targets"][task.name] if task.camera is None else []
+    if isinstance(targets, str):  # no manifest vouches for a user's own folder
+        images = target_images(task).images
+        targets = {
+            targets: sha256_of_value([hashlib.sha256(i.tobytes()).hexdigest() for i in images])
+        }
     return {
         "variant": f"denoiser-{task.name}",
         "network": {"name": part["network"], "options": part["options"]},
