@@ -13,6 +13,7 @@ from reblur.datasets.defocus_pairs import MAPS, PAIRS
 from reblur.datasets.images import write_image
 from reblur.datasets.layouts import open_kohler
 from reblur.datasets.manifests import load_manifest, locate, manifest_hash, manifest_names
+from reblur.datasets.pair_sets import pair_set_hash
 from reblur.datasets.pairs import Pair, open_pairs
 from reblur.errors import ReblurError
 from reblur.evaluation.alignment import compare_aligned
@@ -275,14 +276,20 @@ def available(profile: str) -> list[str]:
 
 
 def data_hashes(data: dict[str, Any]) -> dict[str, str]:
-    """The hash of each manifest that a profile's `data` section trains or tests on."""
+    """The hash of each manifest (or made pair set) that a profile's `data` section trains or tests
+    on."""
     names = set(data.get("photographs", [])) | set(data["real"]["sets"])
     names |= set(data.get("faces", []))
     names |= set((data.get("synthetic") or {}).get("photographs", []))
     names |= set((data.get("synthetic") or {}).get("scenes", []))
     if "pairs" in data:
         names.add(data["pairs"])
-    return {name: manifest_hash(load_manifest(name)) for name in sorted(names)}
+    return {
+        name: pair_set_hash(project_root() / name)
+        if "/" in name
+        else manifest_hash(load_manifest(name))
+        for name in sorted(names)
+    }
 
 
 def write_data_hashes(params: dict[str, Any], profile: str, chapter: str) -> None:

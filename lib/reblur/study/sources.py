@@ -18,8 +18,8 @@ def training_source(data: dict[str, Any], crop: int) -> MotionBlur | DefocusPair
     """The source of training pairs that a `data` section describes.
 
     Args:
-        data: as `synthesis` wants it; with `pairs` (one manifest and its split), crops are cut from
-            pairs that exist; with `pair_set`, from pairs that the study has made (chapter 3).
+        data: as `synthesis` wants it; with `pairs` (see `open_set`), crops are cut from pairs that
+            exist; with `pair_set`, from those of a run of chapter 3, turned at random.
         crop: side of a training crop in pixels.
     """
     if "pair_set" in data:
@@ -46,7 +46,10 @@ def open_made_pairs(folder: str) -> PairFolder:
 
 
 def open_set(name: str, split: str) -> PairFolder:
-    """The pairs of a data set by its manifest, of motion or of defocus."""
+    """The pairs of a data set by its manifest, of motion or of defocus; or, named by its path (with
+    a "/"), all those of a set that chapter 3 has made: any chapter may train on it."""
+    if "/" in name:
+        return open_made_pairs(name)
     return (open_defocus_pairs if name in PAIRS else open_pairs_of)(name, split)
 
 
