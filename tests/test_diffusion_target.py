@@ -1,4 +1,4 @@
-"""Chapter 3's target as a folder of the user's own."""
+"""What chapter 3 cuts its images from, and its target as a folder of the user's own."""
 
 from pathlib import Path
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reblur.datasets.photographs import Photographs
 from reblur.errors import ReblurError
-from reblur.study.diffusion_data import Task, target_images
+from reblur.study.diffusion_data import Task, crops, target_images
 from reblur.study.diffusion_models import denoiser_configuration
 from reblur.study.params import read_params
 
@@ -33,6 +34,23 @@ def test_every_fourth_image_of_a_folder_is_for_testing(tmp_path: Path) -> None:
     assert target_images(task, "train").names == ["0", "1", "2", "4", "5", "6", "8"]
     assert target_images(task, "test").names == ["3", "7"]
     assert (target_images(task, "test")[1] == 70).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "stream", "turned"),
+    [
+        ("photographs", "high", True),
+        ("photographs", "target", False),
+        ("photographs", "test", False),
+        ("faces", "high", False),
+    ],
+)
+def test_only_photographs_that_pairs_are_made_of_are_turned(content, stream, turned) -> None:
+    brighter_below = np.tile(np.arange(64, dtype=np.uint8)[:, None, None], (1, 64, 3))
+    task = Task("superres", 4, {}, "superres", content, {"seed": 0}, "cpu")
+    cut = crops(task, Photographs(["ramp"], [brighter_below]), stream, 20, 32)
+    upright = ((cut[:, :, 1:] - cut[:, :, :-1]) > 0).flatten(1).all(1)
+    assert upright.all() == (not turned)
 
 
 def test_other_images_are_another_configuration(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ FIGURES = "figures/diffusion"  # where this chapter's slider stands
 
 def labels(study: Study) -> dict[str, str]:
     """The names of all arms, and of all sources, under which the panels show them."""
-    named = dict(SOURCES)
+    named = {**SOURCES, BLURRED: "low quality"}
     for arm in study.variants:
         task = TASKS.get(task_of(arm), task_of(arm))
         named[arm] = f"{task}, {restorer_of(arm)}: {source_name(source_of(arm))}"

@@ -149,10 +149,16 @@ def half(photographs: Photographs, number: int) -> Photographs:
 
 
 def crops(task: Task, photographs: Photographs, stream: str, count: int, side: int) -> Images:
-    """`count` crops of the side, or of the largest that all photographs and the scale allow."""
+    """`count` crops of the side, or of the largest that all photographs and the scale allow.
+
+    Those that training pairs are made of (`stream` "high") are turned by the square's symmetries,
+    but for faces; what a camera sees for the target or a test stands upright.
+    """
     smallest = min(min(image.shape[:2]) for image in photographs.images)
     side = min(side, smallest) // (4 * task.scale) * (4 * task.scale)
-    return photographs.crops(task.seed, f"{CHAPTER}-{task.name}-{stream}", range(count), side)
+    name = f"{CHAPTER}-{task.name}-{stream}"
+    turned = stream == "high" and task.content != "faces"
+    return photographs.crops(task.seed, name, range(count), side, augment=turned)
 
 
 def seen_by_camera(task: Task, images: Images, first: int) -> Iterator[UInt8[np.ndarray, "h w 3"]]:

@@ -129,7 +129,11 @@ def panel(
         box = Rectangle((left, top), side, side, fill=False, ec=AMBER, lw=2)
         axes_row[0].add_patch(box)
         axes_row[0].set_title(f"{example.dataset} {example.image}", fontsize=8.5)
-        names = ["blurred", *(labels.get(name, name) for name in variants), "sharp"]
+        names = [
+            labels.get(BLURRED, "blurred"),
+            *(labels.get(name, name) for name in variants),
+            "sharp",
+        ]
         keys = [BLURRED, *variants, ""]
         images = [example.blurred, *example.restored.values(), example.sharp]
         for axes, name, key, image in zip(axes_row[1:], names, keys, images, strict=True):
@@ -204,7 +208,7 @@ def save_slider(
                 temporary.write_bytes(data)
             written.append(path)
             psnr = example.psnr.get(key, float("nan"))
-            label = {BLURRED: "blurred", "sharp": "sharp"}.get(key, labels.get(key, key))
+            label = labels.get(key, key)
             number = round(psnr, 2) if np.isfinite(psnr) else None
             views.append({"key": key, "label": label, "file": path.name, "psnr": number})
         height, width = example.blurred.shape[:2]
