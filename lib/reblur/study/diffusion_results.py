@@ -33,7 +33,12 @@ TASKS = {
     "real_superres": "real photographs",
     "real_faces": "real faces",
 }
-RESTORERS = {"rrdb": "RRDB", "sr_edrb3": "SR-EDRB3", "nafnet": "NAFNet"}
+RESTORERS = {
+    "rrdb": "RRDB",
+    "sr_edrb3": "SR-EDRB3",
+    "sr_edrb3_skip": "SR-EDRB3 + skip",
+    "nafnet": "NAFNet",
+}
 
 #: The sources of pairs that are not refined, in the order of every table.
 CLEAN, HANDMADE, SOFTENED, ORACLE = "clean", "handmade", "softened", "oracle"
