@@ -131,6 +131,8 @@ def execute(
                 # Through the file system: no port of the machine is opened. In a folder of its own,
                 # or two kernels that start at once would choose the same files.
                 config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
+                # A kernel that is stopped at the end may log the interrupt as an error of its own.
+                extra_arguments=["--IPKernelApp.log_level=50"],
                 cwd=None if working_folder is None else str(working_folder),
             )
         except PapermillExecutionError as error:
