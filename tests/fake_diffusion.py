@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fake_results import picture
-from reblur.datasets.images import write_image
+from reblur.datasets.images.files import write_image
 from reblur.files import sha256_of_file, write_json
 from reblur.randomness import numpy_generator
 from reblur.study.params import run_folder

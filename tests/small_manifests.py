@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from reblur.datasets import manifests
+from reblur.datasets.catalogue import manifests
 
 SMALL = {
     "name": "small",

@@ -8,9 +8,9 @@ import zipfile
 
 import pytest
 
-from reblur.datasets.archives import extract_files
-from reblur.datasets.fetching import fetch, verify
-from reblur.datasets.manifest_schema import File
+from reblur.datasets.catalogue.archives import extract_files
+from reblur.datasets.catalogue.fetching import fetch, verify
+from reblur.datasets.catalogue.manifest_schema import File
 from reblur.errors import ReblurError
 from small_manifests import SmallManifests, entry, final_files
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from reblur.datasets import backbones
 from reblur.errors import ReblurError
+from reblur.measures import alexnet as backbones
 from small_manifests import SmallManifests, entry
 
 

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reblur.datasets import camera
-from reblur.datasets.camera_cpu import expose_one, one_opencv_thread
-from reblur.datasets.exposures import Exposures, MotionBlurOptions, draw_exposures
+from reblur.datasets.motion import camera
+from reblur.datasets.motion.camera_cpu import expose_one, one_opencv_thread
+from reblur.datasets.motion.exposures import Exposures, MotionBlurOptions, draw_exposures
 
 
 def _reference() -> ModuleType:

@@ -9,7 +9,7 @@ from PIL import Image
 from skimage import data
 
 from reblur.cli import main
-from reblur.datasets.images import read_image
+from reblur.datasets.images.files import read_image
 from reblur.errors import ReblurError
 from reblur.evaluation.deblurring import best_weights, plan_outputs
 from reblur.evaluation.tiling import restore_image

@@ -8,12 +8,12 @@ import skimage.data
 import torch
 import yaml
 
-from reblur.datasets.defocus import DefocusOptions, DefocusPairs, synthesise_triplet
-from reblur.datasets.depth import LayeredDepth
-from reblur.datasets.depth_scenes import DepthScene, DepthScenes
-from reblur.datasets.images import to_tensor
-from reblur.datasets.misalignment import displace
-from reblur.datasets.photographs import Photographs
+from reblur.datasets.defocus.depth import LayeredDepth
+from reblur.datasets.defocus.misalignment import displace
+from reblur.datasets.defocus.scenes import DepthScene, DepthScenes
+from reblur.datasets.defocus.synthesis import DefocusOptions, DefocusPairs, synthesise_triplet
+from reblur.datasets.images.files import to_tensor
+from reblur.datasets.images.photographs import Photographs
 from reblur.errors import ReblurError
 
 PICTURES = [skimage.data.astronaut()[:160, 150:330], skimage.data.coffee()[100:260, 200:400]]

@@ -8,7 +8,8 @@ import skimage.data
 import torch
 import torch.nn.functional as F
 
-from reblur.defocus_losses import (
+from reblur.errors import ReblurError
+from reblur.losses.reblurring import (
     DefocusObjective,
     charbonnier,
     cycle_loss,
@@ -18,7 +19,6 @@ from reblur.defocus_losses import (
     seed_scale,
     sharp_loss,
 )
-from reblur.errors import ReblurError
 from reblur.networks import build_network
 from reblur.training import TrainingOptions, train
 from reblur.warping import Correspondence, correspond, estimate_flow, warp

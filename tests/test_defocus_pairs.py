@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reblur.datasets import defocus_pairs
-from reblur.datasets.defocus_pairs import (
+from reblur.datasets.catalogue.manifests import load_manifest
+from reblur.datasets.defocus import pairs as defocus_pairs
+from reblur.datasets.defocus.pairs import (
     MAPS,
     PAIRS,
     DefocusMaps,
@@ -16,9 +17,8 @@ from reblur.datasets.defocus_pairs import (
     open_defocus_maps,
     open_defocus_pairs,
 )
-from reblur.datasets.images import read_image_16, write_image
-from reblur.datasets.manifests import load_manifest
-from reblur.datasets.pairs import PairFolder
+from reblur.datasets.images.files import read_image_16, write_image
+from reblur.datasets.images.pairs import PairFolder
 from reblur.errors import ReblurError
 
 

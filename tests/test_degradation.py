@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from reblur.datasets import degradation
-from reblur.datasets.degradation import RECIPES, degrade, draw_degradation, redo
-from reblur.datasets.jpeg import eight_bits
+from reblur.datasets.degradation import degrade as degradation
+from reblur.datasets.degradation.degrade import RECIPES, degrade, draw_degradation, redo
+from reblur.datasets.degradation.jpeg import eight_bits
 from reblur.errors import ReblurError
 
 SCALES = (1, 2, 4)

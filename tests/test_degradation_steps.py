@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from PIL import Image
 from scipy.special import j1
 
-from reblur.datasets import noise
-from reblur.datasets.blur_kernels import convolve, gaussian_like, mirror_pad, sinc, values
-from reblur.datasets.degradation import RECIPES, degrade, draw_degradation
-from reblur.datasets.jpeg import jpeg
+from reblur.datasets.degradation import noise
+from reblur.datasets.degradation.degrade import RECIPES, degrade, draw_degradation
+from reblur.datasets.degradation.jpeg import jpeg
+from reblur.datasets.degradation.kernels import convolve, gaussian_like, mirror_pad, sinc, values
 from test_degradation import pictures, steps_of
 
 # --- kernels

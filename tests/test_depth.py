@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from reblur.datasets.depth import LayeredDepth, fill_missing, from_depth, from_disparity
-from reblur.datasets.depth_scenes import (
+from reblur.datasets.defocus.depth import LayeredDepth, fill_missing, from_depth, from_disparity
+from reblur.datasets.defocus.scenes import (
     DepthScene,
     DepthScenes,
     open_scene,
     open_scenes,
     read_disparity,
 )
-from reblur.datasets.images import to_uint8, write_image
+from reblur.datasets.images.files import to_uint8, write_image
 from reblur.errors import ReblurError
 
 

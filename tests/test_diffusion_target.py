@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reblur.datasets.photographs import Photographs
+from reblur.datasets.images.photographs import Photographs
 from reblur.errors import ReblurError
 from reblur.study.diffusion_data import Task, crops, target_images
 from reblur.study.diffusion_models import denoiser_configuration

@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from scipy import linalg, stats
 
-from reblur import distances
-from reblur.datasets.photographs import open_photographs
-from reblur.distances import (
+from reblur.datasets.images.photographs import open_photographs
+from reblur.errors import ReblurError
+from reblur.measures import distances
+from reblur.measures.distances import (
     DISTANCES,
     available_distances,
     content_drift,
@@ -19,7 +20,6 @@ from reblur.distances import (
     spectra,
     wasserstein,
 )
-from reblur.errors import ReblurError
 
 COUNT = 120
 
@@ -243,7 +243,7 @@ def test_alexnet_features_are_torchvisions(halves):
         pytest.skip("AlexNet's convolutions are not here: reblur data fetch lpips_alexnet")
     from torchvision.models import alexnet
 
-    from reblur.datasets.backbones import alexnet_features
+    from reblur.measures.alexnet import alexnet_features
 
     network = alexnet(weights=None)
     network.load_state_dict(alexnet_features(), strict=False)

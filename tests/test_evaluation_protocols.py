@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage import data
 
-from reblur import metrics
-from reblur.datasets.images import write_image
-from reblur.datasets.layouts import KohlerImage
-from reblur.datasets.pairs import Pair
+from reblur.datasets.images.files import write_image
+from reblur.datasets.images.layouts import KohlerImage
+from reblur.datasets.images.pairs import Pair
 from reblur.errors import ReblurError
 from reblur.evaluation.alignment import align, compare_aligned
 from reblur.evaluation.kohler import integer_shift, kohler_scores, score_kohler, shifted
 from reblur.evaluation.scoring import do_nothing, score_pairs
+from reblur.measures import full_reference as metrics
 
 SHARP = data.astronaut()[100:420, 60:410]
 

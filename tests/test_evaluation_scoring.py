@@ -10,11 +10,11 @@ import torch
 from scipy import ndimage
 from skimage import data
 
-from reblur import metrics
-from reblur.datasets.pairs import Pair
+from reblur.datasets.images.pairs import Pair
 from reblur.errors import ReblurError
 from reblur.evaluation import scoring
 from reblur.evaluation.scoring import do_nothing, restorer_of, score_pairs, write_scores
+from reblur.measures import full_reference as metrics
 from reblur.networks import build_network
 
 COLUMNS = [*scoring.SCORE_COLUMNS, "seconds", "peak_memory_mb"]

@@ -9,7 +9,7 @@ from skimage import data
 from torch import nn
 from torch.nn import functional as F
 
-from reblur.datasets.images import to_tensor
+from reblur.datasets.images.files import to_tensor
 from reblur.errors import ReblurError
 from reblur.evaluation.tiling import (
     TILE,

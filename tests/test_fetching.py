@@ -13,8 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import requests
 
-from reblur.datasets import downloads
-from reblur.datasets.fetching import fetch, verify
+from reblur.datasets.catalogue import downloads
+from reblur.datasets.catalogue.fetching import fetch, verify
 from reblur.errors import ReblurError
 from small_manifests import SmallManifests, address, entry, final_files
 
@@ -228,7 +228,7 @@ def test_a_part_of_other_bytes_is_thrown_away(small, server, tmp_path):
 def test_killed_and_started_again(small, server, tmp_path):
     small(server.base)
     server.delay = 0.01  # 125 pieces: more than a second
-    program = "from reblur.datasets.fetching import fetch; fetch('small')"
+    program = "from reblur.datasets.catalogue.fetching import fetch; fetch('small')"
     running = subprocess.Popen([sys.executable, "-c", program])
     part = tmp_path / "data" / "cache" / f"{hashlib.sha256(CONTENT['one.bin']).hexdigest()}.part"
     until = time.monotonic() + 60
@@ -246,7 +246,7 @@ def test_killed_and_started_again(small, server, tmp_path):
 def test_two_at_once(small, server):
     small(server.base)
     server.delay = 0.001
-    program = "from reblur.datasets.fetching import fetch; fetch('small')"
+    program = "from reblur.datasets.catalogue.fetching import fetch; fetch('small')"
     both = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(2)]
     assert [running.wait() for running in both] == [0, 0]
     assert verify("small") == []

@@ -8,12 +8,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from reblur.datasets.camera_models import CAMERAS
-from reblur.datasets.hidden_camera import HiddenCamera, linear, tone
-from reblur.datasets.jpeg import eight_bits
-from reblur.datasets.mosaic import demosaic, mosaic
-from reblur.datasets.optics import ABERRATIONS, point_spread, streak, zernike
-from reblur.datasets.shots import REACH, Shot
+from reblur.datasets.degradation.jpeg import eight_bits
+from reblur.datasets.hidden_camera.camera import HiddenCamera, linear, tone
+from reblur.datasets.hidden_camera.models import CAMERAS
+from reblur.datasets.hidden_camera.mosaic import demosaic, mosaic
+from reblur.datasets.hidden_camera.optics import ABERRATIONS, point_spread, streak, zernike
+from reblur.datasets.hidden_camera.shots import REACH, Shot
 from reblur.errors import ReblurError
 
 NAMES = tuple(CAMERAS)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 from PIL.TiffImagePlugin import IFDRational
 
-from reblur.datasets.images import read_image, read_image_16, to_tensor, to_uint8, write_image
+from reblur.datasets.images.files import read_image, read_image_16, to_tensor, to_uint8, write_image
 from reblur.errors import ReblurError
 
 WHITE = (255, 255, 255)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from reblur.losses import multi_scale_mse, multi_scale_objective
+from reblur.losses.multi_scale import multi_scale_mse, multi_scale_objective
 
 
 def images(*shape: int) -> torch.Tensor:

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from reblur.datasets.images import write_image
-from reblur.datasets.low_quality import (
+from reblur.datasets.catalogue.manifests import load_manifest, locate
+from reblur.datasets.images.files import write_image
+from reblur.datasets.images.low_quality import (
     Patches,
     low_quality_folder,
     open_faces,
     open_low_quality,
 )
-from reblur.datasets.manifests import load_manifest, locate
-from reblur.datasets.photographs import Photographs
+from reblur.datasets.images.photographs import Photographs
 from reblur.errors import ReblurError
 from small_manifests import SmallManifests, by_hand, entry
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from reblur.datasets import manifests
-from reblur.datasets.commands import add_commands, human_size
-from reblur.datasets.manifests import (
+from reblur.datasets.catalogue import manifests
+from reblur.datasets.catalogue.commands import add_commands, human_size
+from reblur.datasets.catalogue.manifests import (
     files_of,
     load_manifest,
     locate,

@@ -11,9 +11,9 @@ from scipy import ndimage
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from reblur import metrics
-from reblur.datasets.images import read_image
+from reblur.datasets.images.files import read_image
 from reblur.errors import ReblurError
+from reblur.measures import full_reference as metrics
 
 METRICS = (metrics.psnr, metrics.ssim, metrics.ssim_matlab, metrics.msssim)
 
@@ -188,7 +188,7 @@ def test_lpips_without_its_backbone_says_so(monkeypatch):
     def absent():
         raise ReblurError("lpips_alexnet is missing; fetch it.")
 
-    monkeypatch.setattr("reblur.datasets.backbones.alexnet_features", absent)
+    monkeypatch.setattr("reblur.measures.alexnet.alexnet_features", absent)
     metrics._lpips_network.cache_clear()
     cat = PHOTOGRAPHS["cat"]
     assert metrics.lpips_available() is False
@@ -209,7 +209,7 @@ def test_lpips_of_the_known_images():
 
 
 def _lpips_example() -> Path:
-    from reblur.datasets.manifests import locate
+    from reblur.datasets.catalogue.manifests import locate
 
     try:
         return locate("lpips_example")

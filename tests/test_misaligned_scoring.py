@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from skimage import data
 
-from reblur.datasets.pairs import Pair
+from reblur.datasets.images.pairs import Pair
 from reblur.errors import ReblurError
 from reblur.evaluation.alignment import compare_masked
 from reblur.evaluation.protocols import PROTOCOLS, score_protocols, warp_truth
 from reblur.evaluation.scoring import do_nothing, write_scores
-from reblur.metrics import psnr, ssim
+from reblur.measures.full_reference import psnr, ssim
 
 WHOLE = data.astronaut()
 SHARP = np.ascontiguousarray(WHOLE[100:228, 150:278])

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from reblur.datasets.depth import LayeredDepth
-from reblur.datasets.misalignment import (
+from reblur.datasets.defocus.depth import LayeredDepth
+from reblur.datasets.defocus.misalignment import (
     KINDS,
     LARGEST_RATIO,
     displace,

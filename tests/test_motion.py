@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from scipy.ndimage import uniform_filter1d
 from torch import Tensor
 
-from reblur.datasets import motion
-from reblur.datasets.camera_cpu import expose_one
-from reblur.datasets.exposures import Exposures, draw_exposures
-from reblur.datasets.motion import MotionBlur, MotionBlurOptions
+from reblur.datasets.motion import synthesis as motion
+from reblur.datasets.motion.camera_cpu import expose_one
+from reblur.datasets.motion.exposures import Exposures, draw_exposures
+from reblur.datasets.motion.synthesis import MotionBlur, MotionBlurOptions
 from reblur.randomness import numpy_generator
 
 QUIET = {"shot_noise": (0.0, 0.0), "read_noise": (0.0, 0.0), "saturation_probability": 0.0}

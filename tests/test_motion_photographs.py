@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reblur.datasets import motion
-from reblur.datasets.motion import MotionBlur, MotionBlurOptions, synthesise_pair
-from reblur.datasets.photographs import Photographs
+from reblur.datasets.images.photographs import Photographs
+from reblur.datasets.motion import synthesis as motion
+from reblur.datasets.motion.synthesis import MotionBlur, MotionBlurOptions, synthesise_pair
 from reblur.errors import ReblurError
 from test_motion import QUIET, STILL
 

@@ -5,10 +5,18 @@ import pytest
 from scipy import stats
 from scipy.special import gamma
 
-from reblur import niqe as module
-from reblur.datasets.manifests import files_of
+from reblur.datasets.catalogue.manifests import files_of
 from reblur.errors import ReblurError
-from reblur.niqe import block_features, fit_aggd, halve, luminance, niqe, niqe_available, normalise
+from reblur.measures import niqe as module
+from reblur.measures.niqe import (
+    block_features,
+    fit_aggd,
+    halve,
+    luminance,
+    niqe,
+    niqe_available,
+    normalise,
+)
 from small_manifests import SmallManifests, entry
 
 # From the function `niqe` of basicsr 1.4.2 on our luminance, its halving done in double precision
@@ -26,7 +34,7 @@ def random(*shape, seed=0):
 
 
 def photograph(name):
-    from reblur.datasets.images import read_image
+    from reblur.datasets.images.files import read_image
 
     return next(read_image(path) for path in files_of("skimage_photographs") if path.stem == name)
 

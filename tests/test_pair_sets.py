@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from reblur.datasets import pair_sets
-from reblur.datasets.pair_sets import (
+from reblur.datasets.images import pair_sets
+from reblur.datasets.images.pair_sets import (
     MadePair,
     open_pair_set,
     pair_set_hash,
@@ -19,7 +19,7 @@ from reblur.datasets.pair_sets import (
     write_highs,
     write_pair_set,
 )
-from reblur.datasets.pairs import PairCrops
+from reblur.datasets.images.pairs import PairCrops
 from reblur.errors import ReblurError
 from reblur.study.data import data_hashes
 from reblur.study.sources import training_source

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from reblur.datasets import pairs
-from reblur.datasets.images import write_image
-from reblur.datasets.layouts import LAYOUTS
-from reblur.datasets.pairs import PairCrops, open_kohler, open_pairs, open_pairs_of
+from reblur.datasets.images import pairs
+from reblur.datasets.images.files import write_image
+from reblur.datasets.images.layouts import LAYOUTS
+from reblur.datasets.images.pairs import PairCrops, open_kohler, open_pairs, open_pairs_of
 from reblur.errors import ReblurError
 from small_manifests import SmallManifests, by_hand, entry
 

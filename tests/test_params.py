@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reblur.datasets.defocus import DefocusOptions
-from reblur.datasets.motion import MotionBlurOptions
-from reblur.defocus_losses import DefocusObjective
+from reblur.datasets.defocus.synthesis import DefocusOptions
+from reblur.datasets.motion.synthesis import MotionBlurOptions
 from reblur.errors import ReblurError
+from reblur.losses.reblurring import DefocusObjective
 from reblur.networks import build_network
 from reblur.study.params import Run, check, read_params, runs_of, runs_of_variant
 from reblur.study.runs import configuration, misaligned, shared

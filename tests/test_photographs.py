@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reblur.datasets.crops import Crop, draw_crop, to_batch
-from reblur.datasets.images import to_tensor
-from reblur.datasets.manifests import files_of
-from reblur.datasets.photographs import Photographs, open_photographs, shrink
+from reblur.datasets.catalogue.manifests import files_of
+from reblur.datasets.images.crops import Crop, draw_crop, to_batch
+from reblur.datasets.images.files import to_tensor
+from reblur.datasets.images.photographs import Photographs, open_photographs, shrink
 from reblur.errors import ReblurError
 
 

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.bench_thin_lens import by_fourier, reference_defocus, scenes
-from reblur.datasets.depth import LayeredDepth
-from reblur.datasets.thin_lens import (
+from reblur.datasets.defocus.depth import LayeredDepth
+from reblur.datasets.defocus.thin_lens import (
     DISC,
     Aperture,
     Lens,

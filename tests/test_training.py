@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from reblur.errors import ReblurError
-from reblur.losses import multi_scale_objective
+from reblur.losses.multi_scale import multi_scale_objective
 from reblur.training import TrainingOptions, learning_rate, session, train
 from reblur.training.averaging import AveragedNetwork
 from reblur.training.batches import batches, sample_indices

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from reblur.datasets.trajectories import (
+from reblur.datasets.motion.trajectories import (
     NORMAL_DRAWS,
     UNIFORM_DRAWS,
     HandMotion,

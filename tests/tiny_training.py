@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from reblur.losses import multi_scale_objective
+from reblur.losses.multi_scale import multi_scale_objective
 from reblur.randomness import torch_generator
 from reblur.training import TrainingOptions, TrainingResult, train
 

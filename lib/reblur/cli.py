@@ -9,7 +9,7 @@ from reblur.errors import ReblurError
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line; every sub-command sets `run`, a function of the parsed arguments."""
-    from reblur.datasets.commands import add_commands as add_data_commands
+    from reblur.datasets.catalogue.commands import add_commands as add_data_commands
     from reblur.evaluation.commands import add_commands as add_evaluation_commands
     from reblur.study.commands import add_commands as add_study_commands
 

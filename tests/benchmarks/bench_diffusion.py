@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from reblur.diffusion import SCHEDULE, Noised, denoising_objective, refine
-from reblur.distances import distance
+from reblur.measures.distances import distance
 from reblur.networks import build_network
 from reblur.training import TrainingOptions, train
 

@@ -17,12 +17,12 @@ import torch
 from scipy.ndimage import map_coordinates
 from skimage.transform import warp
 
-from reblur.datasets.camera import HIGHLIGHT, average_frames
-from reblur.datasets.camera_cpu import expose_one, one_opencv_thread
-from reblur.datasets.exposures import Exposures, MotionBlurOptions, draw_exposures
-from reblur.datasets.motion import MotionBlur
-from reblur.datasets.photographs import Photographs
-from reblur.losses import multi_scale_mse
+from reblur.datasets.images.photographs import Photographs
+from reblur.datasets.motion.camera import HIGHLIGHT, average_frames
+from reblur.datasets.motion.camera_cpu import expose_one, one_opencv_thread
+from reblur.datasets.motion.exposures import Exposures, MotionBlurOptions, draw_exposures
+from reblur.datasets.motion.synthesis import MotionBlur
+from reblur.losses.multi_scale import multi_scale_mse
 from reblur.networks import build_network
 
 Warp = Callable[[np.ndarray, np.ndarray, tuple[int, int]], np.ndarray]

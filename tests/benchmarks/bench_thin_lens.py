@@ -10,8 +10,8 @@ import scipy.ndimage
 import scipy.signal
 import torch
 
-from reblur.datasets.depth import LayeredDepth
-from reblur.datasets.thin_lens import (
+from reblur.datasets.defocus.depth import LayeredDepth
+from reblur.datasets.defocus.thin_lens import (
     Aperture,
     Lens,
     aperture_kernels,

@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from torch import Tensor, nn
 
-from reblur.losses import multi_scale_objective
+from reblur.losses.multi_scale import multi_scale_objective
 from reblur.networks import build_network
 from reblur.training import TrainingOptions, train
 

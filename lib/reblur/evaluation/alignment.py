@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Num, UInt8
 
 from reblur.errors import ReblurError
-from reblur.metrics import ssim_map
+from reblur.measures.full_reference import ssim_map
 
 PROTOCOL = (
     "aligned as published for RealBlur: intensity scaled by Σxz/Σzz, homography by ECC "

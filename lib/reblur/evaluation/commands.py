@@ -115,7 +115,7 @@ def device_of(name: str) -> "torch.device":
 
 
 def _best_weights() -> Path:
-    from reblur.datasets.manifests import project_root
+    from reblur.datasets.catalogue.manifests import project_root
     from reblur.evaluation.deblurring import best_weights
 
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reblur.datasets.images import FORMATS, is_image, read_image, write_image
+from reblur.datasets.images.files import FORMATS, is_image, read_image, write_image
 from reblur.errors import ReblurError
 
 # A profile's results are the better evidence, the more it trained: gpu before any other, the demo

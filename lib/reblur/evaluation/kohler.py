@@ -14,11 +14,11 @@ import pandas as pd
 import scipy.fft
 from jaxtyping import Complex128, Float64, UInt8
 
-from reblur.datasets.images import read_image
-from reblur.datasets.layouts import KohlerImage
+from reblur.datasets.images.files import read_image
+from reblur.datasets.images.layouts import KohlerImage
 from reblur.errors import ReblurError
 from reblur.evaluation.scoring import Restorer
-from reblur.metrics import SMALLEST_MSSSIM, luminance, msssim_of_luminance
+from reblur.measures.full_reference import SMALLEST_MSSSIM, luminance, msssim_of_luminance
 
 _LEFT_OUT = "GroundTruth1_3_30"  # by eval_image.m: "for whatever reason" it is missing
 

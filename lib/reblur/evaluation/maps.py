@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, UInt8
 from torch import Tensor, nn
 
-from reblur.datasets.images import to_tensor, to_uint8
+from reblur.datasets.images.files import to_tensor, to_uint8
 from reblur.networks.reblurring import circle_of_confusion, whole_kernels
 
 WINDOW = 21  # pixels, of `local_contrast`

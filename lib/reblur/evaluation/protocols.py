@@ -11,8 +11,8 @@ import pandas as pd
 import torch
 from jaxtyping import Float, UInt8
 
-from reblur.datasets.images import to_tensor, to_uint8
-from reblur.datasets.pairs import Pair
+from reblur.datasets.images.files import to_tensor, to_uint8
+from reblur.datasets.images.pairs import Pair
 from reblur.errors import ReblurError
 from reblur.evaluation.alignment import compare_masked
 from reblur.evaluation.scoring import METRICS, SCORE_COLUMNS, Restorer, compare_pixels, measured

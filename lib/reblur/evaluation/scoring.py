@@ -13,11 +13,11 @@ import psutil
 import torch
 from torch import nn
 
-from reblur.datasets.pairs import Pair
+from reblur.datasets.images.pairs import Pair
 from reblur.errors import ReblurError
 from reblur.evaluation.tiling import Precision, restore_image
 from reblur.files import write_text
-from reblur.metrics import lpips_available, lpips_distance, psnr, ssim, ssim_matlab
+from reblur.measures.full_reference import lpips_available, lpips_distance, psnr, ssim, ssim_matlab
 
 Restorer = Callable[[np.ndarray], np.ndarray]  # (H, W, 3) uint8 RGB -> the same, restored
 Comparison = Callable[[np.ndarray, np.ndarray], dict[str, float]]  # sharp, restored -> metrics

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
-from reblur.datasets.images import to_tensor, to_uint8
+from reblur.datasets.images.files import to_tensor, to_uint8
 from reblur.errors import ReblurError
 
 Precision = Literal["fp32", "bf16"]

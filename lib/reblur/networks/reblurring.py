@@ -68,7 +68,7 @@ def circle_of_confusion(
 
     An even disc of diameter c has the mean squared distance E[d²] = c²/8 from its middle, so
     c = √(8 E[d²]), E over the kernel of (2). 0 where the kernel is a point, and 13.8 for the
-    largest disc. To be compared with |c| of `reblur.datasets.thin_lens`.
+    largest disc. To be compared with |c| of `reblur.datasets.defocus.thin_lens`.
     """
     squares = [
         sum(taps([(i, j)]) * (i * i + j * j) for i, j in stencil) / taps(stencil)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reblur.datasets.defocus_pairs import MAPS, PAIRS
-from reblur.datasets.images import write_image
-from reblur.datasets.layouts import open_kohler
-from reblur.datasets.manifests import load_manifest, locate, manifest_hash, manifest_names
-from reblur.datasets.pair_sets import pair_set_hash
-from reblur.datasets.pairs import Pair, open_pairs
+from reblur.datasets.catalogue.manifests import load_manifest, locate, manifest_hash, manifest_names
+from reblur.datasets.defocus.pairs import MAPS, PAIRS
+from reblur.datasets.images.files import write_image
+from reblur.datasets.images.layouts import open_kohler
+from reblur.datasets.images.pair_sets import pair_set_hash
+from reblur.datasets.images.pairs import Pair, open_pairs
 from reblur.errors import ReblurError
 from reblur.evaluation.alignment import compare_aligned
 from reblur.evaluation.kohler import score_kohler
@@ -79,7 +79,7 @@ def note_available(params: dict[str, Any], profile: str) -> dict[str, str]:
     A set is brought from the cache or a mirror folder; only where `data.real.download` is true is a
     public address asked. A set that cannot be had is noted as such, and never replaced.
     """
-    from reblur.datasets.fetching import fetch
+    from reblur.datasets.catalogue.fetching import fetch
 
     asked: dict[str, bool] = {}
     for chapter in chapters_of(params, profile):

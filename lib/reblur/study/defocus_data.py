@@ -10,10 +10,10 @@ import pandas as pd
 from jaxtyping import Bool, Float, UInt8
 from torch import nn
 
-from reblur.datasets.defocus import DefocusOptions, Triplet, synthesise_triplet
-from reblur.datasets.defocus_pairs import MAPS, open_defocus_maps
-from reblur.datasets.depth_scenes import open_scenes
-from reblur.datasets.images import read_image, to_uint8, write_image
+from reblur.datasets.defocus.pairs import MAPS, open_defocus_maps
+from reblur.datasets.defocus.scenes import open_scenes
+from reblur.datasets.defocus.synthesis import DefocusOptions, Triplet, synthesise_triplet
+from reblur.datasets.images.files import read_image, to_uint8, write_image
 from reblur.evaluation.maps import auc, kernels_at, local_contrast, map_errors, read_defocus
 from reblur.files import atomic_open, write_text
 from reblur.study.data import (

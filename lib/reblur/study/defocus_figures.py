@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from reblur.datasets.images import read_image
+from reblur.datasets.images.files import read_image
 from reblur.study.figures import COLOURS, GREY, INK, Drawing, canvas, finished, house_style
 from reblur.study.levels import arm_at, levels_of
 from reblur.study.panels import Example

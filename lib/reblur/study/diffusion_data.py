@@ -19,18 +19,18 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from reblur.datasets.degradation import degrade
-from reblur.datasets.hidden_camera import HiddenCamera
-from reblur.datasets.images import read_image, to_tensor, to_uint8, write_image
-from reblur.datasets.low_quality import low_quality_folder, open_faces, open_low_quality
-from reblur.datasets.pair_sets import (
+from reblur.datasets.degradation.degrade import degrade
+from reblur.datasets.hidden_camera.camera import HiddenCamera
+from reblur.datasets.images.files import read_image, to_tensor, to_uint8, write_image
+from reblur.datasets.images.low_quality import low_quality_folder, open_faces, open_low_quality
+from reblur.datasets.images.pair_sets import (
     MadePair,
     pair_set_hash,
     upsample,
     write_highs,
     write_pair_set,
 )
-from reblur.datasets.photographs import Photographs, open_photographs
+from reblur.datasets.images.photographs import Photographs, open_photographs
 from reblur.diffusion import draw_start, refine
 from reblur.errors import ReblurError
 from reblur.study.data import SUBJECTS, centre_crop

@@ -1,7 +1,7 @@
 """Chapter 3: the diffusion model of a target, what it learned, and what a source's pairs are worth.
 
 The measurements of a source: the distance of its low-quality images to the target's, and how far
-they drifted from the images that the hand-made degradation gave (`reblur.distances`).
+they drifted from the images that the hand-made degradation gave (`reblur.measures.distances`).
 """
 
 import hashlib
@@ -17,12 +17,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from reblur.datasets.images import to_tensor, to_uint8, write_image
-from reblur.datasets.low_quality import Patches
-from reblur.datasets.photographs import Photographs
+from reblur.datasets.images.files import to_tensor, to_uint8, write_image
+from reblur.datasets.images.low_quality import Patches
+from reblur.datasets.images.photographs import Photographs
 from reblur.diffusion import Noised, Schedule, denoising_objective, refine
-from reblur.distances import available_distances, content_drift, distance, drift
 from reblur.files import sha256_of_value, write_text
+from reblur.measures.distances import available_distances, content_drift, distance, drift
 from reblur.networks import build_network
 from reblur.study.data import data_hashes
 from reblur.study.diffusion_data import Task, half, target_images

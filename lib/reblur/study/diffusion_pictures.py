@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
-from reblur.datasets.images import read_image
+from reblur.datasets.images.files import read_image
 from reblur.study.comparisons import DASH
 from reblur.study.diffusion_results import (
     DRAWN,

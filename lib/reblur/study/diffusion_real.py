@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from matplotlib.patches import Rectangle
 
-from reblur.datasets.images import read_image
+from reblur.datasets.images.files import read_image
 from reblur.study.diffusion_pictures import show
 from reblur.study.diffusion_results import (
     REFINED,

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reblur.distances import DISTANCES
 from reblur.errors import ReblurError
+from reblur.measures.distances import DISTANCES
 from reblur.study.params import run_folder
 from reblur.study.results import BLURRED, Study, read_csv
 from reblur.study.statistics import Interval, mean_interval, missing_interval

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from reblur.datasets.images import read_image
+from reblur.datasets.images.files import read_image
 from reblur.files import atomic_path
 from reblur.study.figures import AMBER, GREY, WIDTH, Drawing, finished, house_style
 from reblur.study.provenance import write_provenance

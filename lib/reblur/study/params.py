@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from reblur.datasets.manifests import project_root
+from reblur.datasets.catalogue.manifests import project_root
 from reblur.errors import ReblurError
 
 #: The chapters in their order: sections of params.yaml and of a profile, modules of this room.

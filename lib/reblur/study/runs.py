@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from reblur.defocus_losses import DefocusObjective
 from reblur.errors import ReblurError
 from reblur.evaluation.scoring import METRICS, restorer_of
 from reblur.files import atomic_path, sha256_of_file, sha256_of_value, write_json
-from reblur.losses import multi_scale_objective
-from reblur.metrics import psnr
+from reblur.losses.multi_scale import multi_scale_objective
+from reblur.losses.reblurring import DefocusObjective
+from reblur.measures.full_reference import psnr
 from reblur.networks import build_network
 from reblur.networks.complexity import count_macs, count_parameters
 from reblur.networks.weights import load_network, save_network

@@ -4,13 +4,13 @@ photographs, cut from pairs that exist, or from those that the study has made.""
 from collections.abc import Iterator
 from typing import Any
 
-from reblur.datasets.defocus import DefocusOptions, DefocusPairs
-from reblur.datasets.defocus_pairs import PAIRS, open_defocus_pairs
-from reblur.datasets.images import to_uint8
-from reblur.datasets.motion import MotionBlur, MotionBlurOptions
-from reblur.datasets.pair_sets import open_pair_set
-from reblur.datasets.pairs import Pair, PairCrops, PairFolder, open_pairs_of
-from reblur.datasets.photographs import open_photographs
+from reblur.datasets.defocus.pairs import PAIRS, open_defocus_pairs
+from reblur.datasets.defocus.synthesis import DefocusOptions, DefocusPairs
+from reblur.datasets.images.files import to_uint8
+from reblur.datasets.images.pair_sets import open_pair_set
+from reblur.datasets.images.pairs import Pair, PairCrops, PairFolder, open_pairs_of
+from reblur.datasets.images.photographs import open_photographs
+from reblur.datasets.motion.synthesis import MotionBlur, MotionBlurOptions
 from reblur.study.params import project_root
 
 
@@ -41,7 +41,7 @@ def synthesis(data: dict[str, Any], split: str, size: int) -> MotionBlur | Defoc
 
 
 def open_made_pairs(folder: str) -> PairFolder:
-    """The pairs that stand in a folder below the project's root (`reblur.datasets.pair_sets`)."""
+    """The pairs in a folder below the project root (`reblur.datasets.images.pair_sets`)."""
     return open_pair_set(project_root() / folder)
 
 
