@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from reblur.losses.multi_scale import multi_scale_mse, multi_scale_objective
+from reblur.losses.multi_scale import multi_scale_loss, MultiScaleObjective
 
 
 def images(*shape: int) -> torch.Tensor:
@@ -20,20 +20,20 @@ def test_the_loss_is_the_sum_of_the_scales_mean_squares():
     wanted = sum(
         ((o - t) ** 2).mean() for o, t in zip(outputs, (quarter, half, sharp), strict=True)
     )
-    torch.testing.assert_close(multi_scale_mse(outputs, sharp), wanted)
-    torch.testing.assert_close(multi_scale_mse(outputs[::-1], sharp), wanted)
+    torch.testing.assert_close(multi_scale_loss(outputs, sharp), wanted)
+    torch.testing.assert_close(multi_scale_loss(outputs[::-1], sharp), wanted)
 
 
 def test_odd_sizes_are_resized_from_full_resolution():
     sharp = images(1, 3, 15, 13)
     target = functional.interpolate(sharp, size=(8, 7), mode="bilinear")
-    assert multi_scale_mse([target, sharp], sharp) == 0
+    assert multi_scale_loss([target, sharp], sharp) == 0
 
 
 def test_bfloat16_outputs_are_compared_in_float32():
     sharp = images(1, 3, 8, 8)
     output = (sharp + 0.01).bfloat16()
-    loss = multi_scale_mse([output], sharp)
+    loss = multi_scale_loss([output], sharp)
     assert loss.dtype == torch.float32
     assert loss == pytest.approx(float(((output.float() - sharp) ** 2).mean()))
 
@@ -49,7 +49,7 @@ class Offset(nn.Module):
 
 def test_the_objective_reports_the_psnr_of_the_finest_image():
     sharp = 0.2 + 0.5 * images(3, 3, 8, 8)
-    loss, figures = multi_scale_objective(Offset(0.1), {"blurred": sharp, "sharp": sharp}, 0)
+    loss, figures = MultiScaleObjective()(Offset(0.1), {"blurred": sharp, "sharp": sharp}, 0)
     assert loss.item() == pytest.approx(0.02, rel=1e-4)  # 0.1² at both scales
     assert figures["psnr"].item() == pytest.approx(20.0, abs=1e-3)
     assert not figures["psnr"].requires_grad
@@ -58,5 +58,5 @@ def test_the_objective_reports_the_psnr_of_the_finest_image():
 
 def test_a_perfect_restoration_has_a_finite_psnr():
     sharp = images(1, 3, 8, 8)
-    _, figures = multi_scale_objective(Offset(0.0), {"blurred": sharp, "sharp": sharp}, 0)
+    _, figures = MultiScaleObjective()(Offset(0.0), {"blurred": sharp, "sharp": sharp}, 0)
     assert figures["psnr"].item() == pytest.approx(100.0)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from reblur.errors import ReblurError
-from reblur.losses.multi_scale import multi_scale_objective
+from reblur.losses.multi_scale import MultiScaleObjective
 from reblur.training import TrainingOptions, learning_rate, session, train
 from reblur.training.averaging import AveragedNetwork
 from reblur.training.batches import batches, sample_indices
@@ -153,7 +153,7 @@ def plain_adam(steps: int, clip_norm: float | None, pattern: str) -> dict[str, t
     optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], fused=False)
     for step in range(steps):
         batch = source.batch(3, range(4 * step, 4 * step + 4), torch.device("cpu"))
-        loss, _ = multi_scale_objective(network, batch, step)
+        loss, _ = MultiScaleObjective()(network, batch, step)
         optimizer.zero_grad()
         loss.backward()
         if clip_norm is not None:
@@ -264,7 +264,7 @@ def broken_after(last: int, value: float):
     """An objective whose loss is `value` after `last` good steps."""
 
     def objective(network, batch, step):
-        loss, figures = multi_scale_objective(network, batch, step)
+        loss, figures = MultiScaleObjective()(network, batch, step)
         return (loss * value if step >= last else loss), figures
 
     return objective
@@ -360,7 +360,7 @@ def test_the_bar_and_the_watcher_see_the_rows(tmp_path, capsys):
     train(
         TinyNetwork(),
         RandomPairs(),
-        multi_scale_objective,
+        MultiScaleObjective(),
         options,
         seed=1,
         folder=tmp_path,

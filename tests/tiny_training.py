@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from reblur.losses.multi_scale import multi_scale_objective
+from reblur.losses.multi_scale import MultiScaleObjective
 from reblur.randomness import torch_generator
 from reblur.training import TrainingOptions, TrainingResult, train
 
@@ -67,7 +67,7 @@ def mean_weight(network: nn.Module) -> dict[str, float]:
 def run(folder: Path, changes: dict[str, Any], seconds: float = 0.0, **more: Any) -> TrainingResult:
     """Train the tiny network on one thread and write `weights.safetensors` at the end."""
     torch.set_num_threads(1)
-    more = {"validate": mean_weight, "objective": multi_scale_objective, "seed": 3} | more
+    more = {"validate": mean_weight, "objective": MultiScaleObjective(), "seed": 3} | more
     network = more.pop("network", None) or TinyNetwork()
     source = more.pop("source", None) or RandomPairs(seconds)
     options = TrainingOptions.from_dict(OPTIONS | changes)
@@ -95,7 +95,7 @@ def in_phases(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """An objective that leaves the last layer out for five steps."""
     if step >= 5:
-        return multi_scale_objective(network, batch, step)
+        return MultiScaleObjective()(network, batch, step)
     return network(batch["blurred"], with_last=False)[-1].square().mean(), {}
 
 

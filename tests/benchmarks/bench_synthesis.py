@@ -22,7 +22,7 @@ from reblur.datasets.motion.camera import HIGHLIGHT, average_frames
 from reblur.datasets.motion.camera_cpu import expose_one, one_opencv_thread
 from reblur.datasets.motion.exposures import Exposures, MotionBlurOptions, draw_exposures
 from reblur.datasets.motion.synthesis import MotionBlur
-from reblur.losses.multi_scale import multi_scale_mse
+from reblur.losses.multi_scale import multi_scale_loss
 from reblur.networks import build_network
 
 Warp = Callable[[np.ndarray, np.ndarray, tuple[int, int]], np.ndarray]
@@ -157,7 +157,7 @@ def against_training(crop: int, batch: int, rounds: int) -> dict[str, Any]:
 
     def step(pair: dict[str, torch.Tensor], dtype: torch.dtype) -> None:
         with torch.autocast("cpu", dtype, enabled=dtype is not torch.float32):
-            loss = multi_scale_mse([o.float() for o in network(pair["blurred"])], pair["sharp"])
+            loss = multi_scale_loss([o.float() for o in network(pair["blurred"])], pair["sharp"])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

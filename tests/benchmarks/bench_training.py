@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from torch import Tensor, nn
 
-from reblur.losses.multi_scale import multi_scale_objective
+from reblur.losses.multi_scale import MultiScaleObjective
 from reblur.networks import build_network
 from reblur.training import TrainingOptions, train
 
@@ -45,7 +45,7 @@ class Timed:
 
     def __call__(self, network: nn.Module, batch: Batch, step: int) -> tuple[Tensor, Batch]:
         self.moments.append(time.process_time())
-        return multi_scale_objective(network, batch, step)
+        return MultiScaleObjective()(network, batch, step)
 
     def steps(self) -> list[float]:
         """Seconds between the calls; the first, which warms up, is left out."""

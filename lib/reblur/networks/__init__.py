@@ -5,6 +5,7 @@ from coarse to fine; `network(x, finest=True)` returns the last one alone. The d
 diffusion models are built by name too, and are called as `denoiser(noisy, t)`.
 """
 
+import importlib
 import inspect
 from typing import Any
 
@@ -12,38 +13,15 @@ import torch
 from torch import nn
 
 from reblur.errors import ReblurError
-from reblur.networks import denoiser
-from reblur.networks.deepdeblur import DeepDeblur
-from reblur.networks.defocus import DefocusDeblur
-from reblur.networks.nafnet import NAFNet
-from reblur.networks.rrdb import RRDBNet
-from reblur.networks.scale_recurrent import VARIANTS, ScaleRecurrent
+from reblur.networks.names import DENOISERS, NETWORKS, denoiser_names, network_names
 
 __all__ = ["build_network", "denoiser_names", "network_names", "network_options"]
 
-# name -> (class, the options in which it differs from the class's defaults)
-NETWORKS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
-    **{name: (ScaleRecurrent, delta) for name, delta in VARIANTS.items()},
-    "deepdeblur": (DeepDeblur, {}),
-    "nafnet": (NAFNet, {}),
-    "rrdb": (RRDBNet, {}),
-    "defocus_unet": (DefocusDeblur, {}),
-    "defocus_unet_noprior": (DefocusDeblur, {"prior": False}),
-    "defocus_sr_edrb3": (DefocusDeblur, {"backbone": "sr_edrb3", "width": 32}),
-}
 
-
-DENOISERS = {name: (denoiser.Denoiser, delta) for name, delta in denoiser.VARIANTS.items()}
-
-
-def network_names() -> list[str]:
-    """The deblurring networks that `build_network` knows."""
-    return list(NETWORKS)
-
-
-def denoiser_names() -> list[str]:
-    """The denoisers that `build_network` knows."""
-    return list(DENOISERS)
+def network_class(name: str) -> type[nn.Module]:
+    """The class of a network; its module is imported when it is first asked for."""
+    module, cls, _ = (NETWORKS | DENOISERS)[name]
+    return getattr(importlib.import_module(f"reblur.networks.{module}"), cls)
 
 
 def network_options(name: str) -> dict[str, Any]:
@@ -55,8 +33,8 @@ def network_options(name: str) -> dict[str, Any]:
     known = NETWORKS | DENOISERS
     if name not in known:
         raise ReblurError(f"there is no network '{name}'; choose from {', '.join(known)}.")
-    network_class, delta = known[name]
-    parameters = inspect.signature(network_class).parameters
+    delta = known[name][2]
+    parameters = inspect.signature(network_class(name)).parameters
     options = {key: parameter.default for key, parameter in parameters.items()} | delta
     return {key: list(v) if isinstance(v, tuple) else v for key, v in options.items()}
 
@@ -94,7 +72,7 @@ def build_network(name: str, *, seed: int = 0, **options: Any) -> nn.Module:
             raise ReblurError(f"network '{name}': option '{key}' must be a list of integers.")
         complete[key] = value
     with torch.random.fork_rng(devices=[]):  # the layers' own initialisation, overwritten below
-        network = (NETWORKS | DENOISERS)[name][0](**complete)
+        network = network_class(name)(**complete)
     network.initialise(seed)
     network.config = {"name": name, "options": complete, "seed": seed}
     return network

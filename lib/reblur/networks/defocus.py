@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from reblur.errors import ReblurError
 from reblur.networks.blocks import conv, draw, initialise_xavier
+from reblur.networks.names import VARIANTS
 from reblur.networks.reblurring import Reblurred, Reblurring, residual_head
 from reblur.networks.resizing import crop_to_scale, pad_to_multiple
 from reblur.networks.ring_sums import SEEDS
-from reblur.networks.scale_recurrent import VARIANTS
 
 LEVELS = 4  # times that the U-Net halves the image
 LEAK = 0.1  # of the rectifiers of "unet_skip"

@@ -15,13 +15,6 @@ from reblur.errors import ReblurError
 from reblur.networks.blocks import draw
 
 HEAD = 32  # channels of an attention head
-VARIANTS = {
-    "ddpm_small": {},
-    "ddpm_base": {"channels": [64, 128, 192, 256]},
-    # 101 million parameters, as the denoiser of arXiv 2303.06994. It has attention at one level;
-    # the last but one is where diffusers' own example of this layout has it.
-    "ddpm_paper": {"channels": [128, 256, 512, 512], "attention": [2]},
-}
 
 
 class Denoiser(nn.Module):

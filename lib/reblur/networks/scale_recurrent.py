@@ -4,8 +4,6 @@ Tao, Gao, Shen, Wang, Jia, "Scale-recurrent Network for Deep Image Deblurring", 
 (arXiv 1802.01770), equation 1 and figures 1c and 4.
 """
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -14,28 +12,6 @@ from reblur.errors import ReblurError
 from reblur.networks.blocks import DBlock, EBlock, OutBlock, initialise_xavier
 from reblur.networks.recurrent import State, cell_of
 from reblur.networks.resizing import crop_to_scale, pad_to_multiple, shrink, upsampling_of
-
-# name -> what differs from SR-EDRB3 (the defaults of ScaleRecurrent). Counts are of parameters.
-VARIANTS: dict[str, dict[str, Any]] = {
-    # The paper's ablation, 3×3 kernels.
-    "ss": {"scales": 1, "recurrence": "none"},  # 2,731,619
-    "sc": {"shared_weights": False, "recurrence": "none"},  # 8,194,857: a cascade of three
-    "wo_r": {"recurrence": "none"},  # 2,731,619
-    "rnn": {"recurrence": "rnn"},  # 3,026,787
-    # Flat: our reading of one sentence in the paper; its printed counts fit it.
-    "sr_flat": {"recurrence": "none", "flat": True, "residual_blocks": False},  # 2,659,939
-    "sr_rb": {"recurrence": "none", "flat": True},  # 2,659,939
-    "sr_ed": {"residual_blocks": False},  # 3,764,195
-    "sr_edrb1": {"blocks": 1},  # 2,214,115
-    "sr_edrb2": {"blocks": 2},  # 2,989,155
-    "sr_edrb3": {},  # 3,764,195
-    # Beyond the paper's table: another cell (the paper names it), and a residual on the input.
-    "gru": {"recurrence": "gru"},  # 3,469,155
-    "sr_edrb3_skip": {"residual_output": True},  # 3,764,195
-    # The 5×5 models of the released code: 'lstm' and 'color'.
-    "srn": {"kernel": 5},  # 8,061,411
-    "srn_released": {"kernel": 5, "recurrence": "identity"},  # 6,881,251
-}
 
 
 class Stage(nn.Module):

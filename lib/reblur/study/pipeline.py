@@ -1,66 +1,203 @@
-"""Running a profile's pipeline by DVC: independent stages side by side, one lock file a profile.
+"""The DVC pipeline: written from params.yaml, and run with independent stages side by side.
 
-DVC keeps one dvc.lock for the whole dvc.yaml and refuses to have it ignored by git. So that a demo
-run leaves the working tree clean, the lock's stages are kept beside the results that they describe,
-`results/<profile>/dvc.lock` (ignored for demo, committed for gpu), put together before DVC runs and
-taken apart after.
+    <profile>_plan      brings the test data and writes a recipe for every run: what makes it
+    <profile>_data      shows a chapter's data and scores the blurred input
+    <profile>_pairs     chapter 3: trains a target's diffusion model, makes the pairs of each source
+    <profile>_train     trains and scores one run (<profile>_restore: one on pairs that were made)
+    <profile>_compare   a chapter's tables, figures and claims
+    <profile>_report    the pages
+
+A run depends on its recipe alone, so that DVC runs again what a change reaches, and nothing else.
+`dvc.yaml` and `pipeline.yaml` are written by `reblur plan`; nobody edits them.
 """
 
 import json
 import subprocess
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from reblur.datasets.catalogue.manifest_schema import ByHand
+from reblur.datasets.catalogue.manifests import load_manifest, manifest_names
 from reblur.errors import ReblurError
-from reblur.files import write_text
-from reblur.study.params import CHAPTERS, chapter_of, chapters_of, profile_of, read_params, steps_of
+from reblur.files import write_json, write_text
+from reblur.study.data.available import note_available
+from reblur.study.params import Params, read_params, results_folder
+from reblur.study.runs import all_runs, chapter_module, recipe, recipe_path
 
-LOCK = "dvc.lock"
+HEADER = "# Written by `reblur plan` from params.yaml; edit that, and not this.\n"
+KEPT = ("run.json", "scores.csv", "log.csv")  # a run's outputs; the rest may be absent
 
 
-def gather_locks(root: Path) -> None:
-    """Make `dvc.lock` of every `results/<profile>/dvc.lock`; stages that it holds already stay."""
-    lock = root / LOCK
+def committed(root: Path, profile: str) -> bool:
+    """Whether git keeps a profile's results; those of the others are kept by DVC's cache."""
+    ignored = subprocess.run(
+        ["git", "check-ignore", "-q", f"results/{profile}/x"], cwd=root, capture_output=True
+    )
+    return ignored.returncode == 1
+
+
+def pipeline_of(params: Params, profile: str) -> dict[str, Any]:
+    """What the stages of a profile run over: chapters, runs, and targets of chapter 3."""
+    runs = all_runs(params, profile)
+    entry: dict[str, Any] = {"chapters": {name: "" for name in params.profile(profile).chapters}}
+    plain = [run for run in runs if run.source is None]
+    made = [run for run in runs if run.source is not None]
+    if plain:
+        entry["train"] = {run.name: run.folder.as_posix() for run in plain}
+    if made:
+        entry["restore"] = {
+            run.name: {"folder": run.folder.as_posix(), "pairs": f"{run.task}-{run.seed}"}
+            for run in made
+        }
+        entry["pairs"] = {f"{run.task}-{run.seed}": "" for run in made}
+    return entry
+
+
+def stages_of(params: Params, profile: str, cached: bool) -> dict[str, Any]:
+    """The stages of a profile, as dvc.yaml has them."""
+    at, entry = f"results/{profile}", pipeline_of(params, profile)
+
+    def kept(*paths: str) -> list[dict[str, Any]]:
+        return [{path: {"cache": cached, "persist": True}} for path in paths]
+
+    def notebook(name: str, copy: str, **parameters: str) -> str:
+        given = " ".join(f"-p {k}={v}" for k, v in {"profile": profile, **parameters}.items())
+        return f"reblur notebook {name} {given} -o {at}/notebooks/{copy}.ipynb"
+
+    def each(over: str, **stage: Any) -> dict[str, Any]:
+        return {"foreach": f"${{pipeline.{profile}.{over}}}", "do": stage}
+
+    plan: dict[str, Any] = {
+        "cmd": f"reblur plan {profile}",
+        "deps": ["params.yaml", "data_manifests", "lib/reblur"],
+        "outs": kept(f"{at}/recipes"),
+    }
+    if reads_folders(params, profile):  # only a look tells whether their contents have changed
+        plan["always_changed"] = True
+    stages = {
+        f"{profile}_plan": plan,
+        f"{profile}_data": each(
+            "chapters",
+            cmd=notebook("data_${key}", "data_${key}"),
+            deps=[f"{at}/recipes/data-${{key}}.json"],
+            outs=kept(f"{at}/blurred/${{key}}"),
+        ),
+    }
+    if "train" in entry:
+        stages[f"{profile}_train"] = each(
+            "train",
+            cmd=notebook("train", "train-${key}", run="${key}"),
+            deps=[f"{at}/recipes/${{key}}.json"],
+            outs=kept(*(f"{at}/${{item}}/{name}" for name in KEPT)),
+        )
+    if "pairs" in entry:
+        stages[f"{profile}_pairs"] = each(
+            "pairs",
+            cmd=notebook("pairs", "pairs-${key}", target="${key}"),
+            deps=[f"{at}/recipes/pairs-${{key}}.json"],
+            outs=kept(f"{at}/targets/${{key}}"),
+        )
+        stages[f"{profile}_restore"] = each(
+            "restore",
+            cmd=notebook("train", "train-${key}", run="${key}"),
+            deps=[f"{at}/recipes/${{key}}.json", f"{at}/targets/${{item.pairs}}"],
+            outs=kept(*(f"{at}/${{item.folder}}/{name}" for name in KEPT)),
+        )
+    stages[f"{profile}_compare"] = each(
+        "chapters",
+        cmd=notebook("compare_${key}", "compare_${key}"),
+        deps=[f"{at}/recipes/compare-${{key}}.json", f"{at}/blurred/${{key}}", f"{at}/runs/${{key}}"],
+        outs=kept(f"{at}/tables/${{key}}", f"{at}/figures/${{key}}"),
+        metrics=kept(f"{at}/metrics/${{key}}.json"),
+    )
+    chapters = entry["chapters"]
+    stages[f"{profile}_report"] = {
+        "cmd": f"reblur report {profile}",
+        "deps": [f"{at}/{kind}/{name}" for kind in ("tables", "figures") for name in chapters],
+        "outs": kept(f"{at}/report"),
+    }
+    return stages
+
+
+def reads_folders(params: Params, profile: str) -> bool:
+    """Whether a profile reads data whose contents no manifest vouches for."""
+    known = manifest_names()
+    return any(
+        name not in known or isinstance(load_manifest(name).source, ByHand)
+        for chapter in params.profile(profile).chapters
+        for name in chapter_module(chapter).all_data(params, profile)
+    )
+
+
+def pipeline_files(params: Params, root: Path) -> dict[str, str]:
+    """dvc.yaml and pipeline.yaml as params.yaml asks for them: name → text."""
     stages: dict[str, Any] = {}
-    for part in sorted(root.glob(f"results/*/{LOCK}")):
-        stages |= (yaml.safe_load(part.read_text()) or {}).get("stages", {})
-    if lock.is_file():
-        stages |= (yaml.safe_load(lock.read_text()) or {}).get("stages", {})
-    if stages:
-        _write_lock(lock, stages)
+    for profile in params.profiles:
+        stages |= stages_of(params, profile, cached=not committed(root, profile))
+    lists = {"pipeline": {profile: pipeline_of(params, profile) for profile in params.profiles}}
+    whole = {"vars": ["pipeline.yaml"], "params": ["params.yaml"], "stages": stages}
+
+    def text(value: Any) -> str:
+        return HEADER + yaml.safe_dump(value, sort_keys=False, width=110, default_flow_style=None)
+
+    return {"dvc.yaml": text(whole), "pipeline.yaml": text(lists)}
 
 
-def part_locks(root: Path) -> None:
-    """Write each profile's stages to `results/<profile>/dvc.lock` and remove `dvc.lock`."""
-    lock = root / LOCK
-    if not lock.is_file():
-        return
-    stages = (yaml.safe_load(lock.read_text()) or {}).get("stages", {})
-    profiles: dict[str, dict[str, Any]] = {}
-    for name, stage in stages.items():
-        profiles.setdefault(name.split("_", 1)[0], {})[name] = stage
-    for profile, part in profiles.items():
-        _write_lock(root / "results" / profile / LOCK, part)
-    lock.unlink()
+def write_pipeline(params: Params, root: Path) -> list[str]:
+    """Write the files of the pipeline where they are out of date; returns their names."""
+    changed = []
+    for name, text in pipeline_files(params, root).items():
+        path = root / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_text(path, text)
+            changed.append(name)
+    return changed
 
 
-def _write_lock(path: Path, stages: dict[str, Any]) -> None:
-    text = yaml.safe_dump({"schema": "2.0", "stages": stages}, sort_keys=False)
-    if not path.is_file() or path.read_text() != text:
-        write_text(path, text)
+def check_pipeline(params: Params, root: Path) -> None:
+    """ReblurError when params.yaml asks for other runs than the pipeline lists."""
+    for name, text in pipeline_files(params, root).items():
+        path = root / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            raise ReblurError(
+                f"{name} lists other runs than params.yaml asks for; bring it up to date with "
+                "'reblur plan', then run again."
+            )
+
+
+def plan(params: Params, profile: str, root: Path) -> None:
+    """Bring the test data of a profile and write its recipes, those that have changed alone."""
+    asked: dict[str, bool] = {}
+    for chapter in params.profile(profile).chapters:
+        real = params.profile(profile).part(chapter).data.real
+        asked |= dict.fromkeys(real.sets, real.download)
+    note_available(profile, asked)
+    recipes: dict[str, Any] = {}
+    for chapter in params.profile(profile).chapters:
+        (root / results_folder(profile) / "runs" / chapter).mkdir(parents=True, exist_ok=True)
+        recipes |= chapter_module(chapter).stage_recipes(params, profile)
+    recipes |= {run.name: recipe(params, profile, run) for run in all_runs(params, profile)}
+    for name, made in recipes.items():
+        path = recipe_path(profile, name)
+        if not path.is_file() or json.loads(path.read_text(encoding="utf-8")) != made:
+            write_json(path, made)
+    for path in recipe_path(profile, "x").parent.glob("*.json"):
+        if path.stem not in recipes:
+            path.unlink()
 
 
 def dvc(root: Path, *arguments: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run `dvc` of this environment in the project's root; waits for another DVC's lock."""
+    """Run `dvc` of this environment in the project's root."""
     command = [sys.executable, "-m", "dvc", *arguments]
     return subprocess.run(command, cwd=root, text=True, capture_output=capture, check=False)
 
 
-def changed_stages(root: Path, profile: str) -> set[str]:
+def changed_stages(root: Path, profile: str) -> list[str]:
     """The stages of `profile` that DVC would run as things stand.
 
     Raises:
@@ -69,106 +206,33 @@ def changed_stages(root: Path, profile: str) -> set[str]:
     done = dvc(root, "status", "--json", f"{profile}_report", "--with-deps", capture=True)
     if done.returncode != 0:
         raise ReblurError(f"dvc status failed: {done.stderr.strip().splitlines()[-1]}")
-    return set(json.loads(done.stdout))
-
-
-def changed_runs(root: Path, profile: str, changed: set[str]) -> dict[str, list[str]]:
-    """The runs (or targets of a diffusion model) of `profile` in which DVC has something to do:
-    run → its stages, in their order.
-
-    A run's later stages are listed with its first: they change when that has run.
-    """
-    changed = {name.split("@", 1)[1] for name in changed if "@" in name}
-    runs: dict[str, list[str]] = {}
-    for name in _stages(root, profile):
-        run = name.split("@", 1)[1]
-        if run in changed:
-            runs.setdefault(run, []).append(name)
-    return runs
-
-
-def _stages(root: Path, profile: str) -> list[str]:
-    """The stages of a profile that are one of several: `demo_train@sr_edrb3-0`."""
-    stages = dvc(root, "stage", "list", "--name-only", capture=True).stdout.split()
-    return [name for name in stages if name.startswith(f"{profile}_") and "@" in name]
-
-
-def data_stage(profile: str, chapter: str) -> str:
-    """The stage that prepares a chapter's data: `demo_data`, `demo_defocus_data`."""
-    return f"{profile}_data" if chapter == CHAPTERS[0] else f"{profile}_{chapter}_data"
+    return list(json.loads(done.stdout))
 
 
 def run_profile(root: Path, profile: str, jobs: int) -> int:
-    """Bring every stage of `profile` up to date, up to `jobs` runs side by side.
+    """Bring every stage of a profile up to date, `jobs` of them side by side.
 
-    A stage that fails leaves the others' results: its dependents among the runs are left out, and
-    the comparison and the report are made of what is there.
+    What can be made is made: a run that fails stops neither the others nor the comparison.
 
     Returns:
         The number of stages that failed.
     """
-    params = read_params(root / "params.yaml")
-    gather_locks(root)
-    try:
-        data = [data_stage(profile, chapter) for chapter in chapters_of(params, profile)]
-        if dvc(root, "repro", *data).returncode != 0:
-            return 1
-        changed = changed_stages(root, profile)
-        if not changed & {f"{profile}_compare", f"{profile}_report"} and not any(
-            "@" in name for name in changed
-        ):
-            return 0
-        runs = changed_runs(root, profile, changed)
-        tasks = {name for name in runs if f"{profile}_denoise@{name}" in runs[name]}
-        if tasks:  # what is trained on the pairs of a new diffusion model is not changed yet
-            everything = set(_stages(root, profile))
-            later = {n for n in everything if _task_of(n, profile) in tasks}
-            runs = changed_runs(root, profile, changed | later)
-
-        def bring_up_to_date(stages: list[str], first: Future[list[str]] | None) -> list[str]:
-            """Train, then evaluate; what stands after a failure is not tried."""
-            if first is not None and first.result():
-                return stages
-            for position, stage in enumerate(stages):
-                done = dvc(root, "--wait-for-lock", "repro", "--single-item", stage)
-                if done.returncode != 0:
-                    return stages[position:]
-            return []
-
-        # A diffusion model's pairs are waited for: the models first, what learns from them last.
-        # Of the others the longest first, so that none is left running alone at the end.
-        def order(run: str) -> tuple[int, int]:
-            task = _task_of(runs[run][0], profile)
-            return (0 if run in tasks else 1 if task is None else 2, -_steps(params, profile, run))
-
-        models: dict[str, Future[list[str]]] = {}
-        with ThreadPoolExecutor(max(1, jobs)) as pool:
-            ended = []
-            for run in sorted(runs, key=order):
-                before = models.get(_task_of(runs[run][0], profile) or "")
-                ended.append(pool.submit(bring_up_to_date, runs[run], before))
-                if run in tasks:
-                    models[run] = ended[-1]
-            failed = [name for left in ended for name in left.result()]
-        for stage in (f"{profile}_compare", f"{profile}_report"):
-            if dvc(root, "repro", "--single-item", stage).returncode != 0:
-                return len(failed) + 1
-        return len(failed)
-    finally:
-        part_locks(root)
+    write_pipeline(read_params(root / "params.yaml"), root)
+    if dvc(root, "repro", f"{profile}_plan").returncode != 0:
+        return 1
+    failed = 0
+    for kinds in (("pairs",), ("data", "train", "restore")):
+        names = [f"{profile}_{kind}@" for kind in kinds]
+        stages = [s for s in changed_stages(root, profile) if s.startswith(tuple(names))]
+        failed += _side_by_side(root, stages, jobs)
+    for stage in (f"{profile}_compare", f"{profile}_report"):
+        failed += dvc(root, "repro", "--single-item", "--keep-going", stage).returncode != 0
+    return failed
 
 
-def _task_of(stage: str, profile: str) -> str | None:
-    """The task of chapter 3 whose pairs a stage trains on; None of any other stage."""
-    kind, _, run = stage.partition("@")
-    return run.split("-", 1)[0] if kind == f"{profile}_diffusion" else None
+def _side_by_side(root: Path, stages: Iterable[str], jobs: int) -> int:
+    def up_to_date(stage: str) -> bool:
+        return dvc(root, "--wait-for-lock", "repro", "--single-item", stage).returncode == 0
 
-
-def _steps(params: dict[str, Any], profile: str, run: str) -> int:
-    """Of all the trainings of the stages of a run: `sr_edrb3-0`, `superres-rrdb-0`, `superres`."""
-    part = profile_of(params, profile)
-    variant = run.rsplit("-", 1)[0].replace("-", "_")
-    if run in params.get("diffusion", {}).get("tasks", {}):
-        return int(part["diffusion"]["denoiser"]["training"]["steps"])
-    chapter = part[chapter_of(params, variant)]
-    return steps_of(chapter, variant) * len(chapter.get("levels", {}).get(variant, [None]))
+    with ThreadPoolExecutor(max(1, jobs)) as pool:
+        return sum(not done for done in pool.map(up_to_date, stages))

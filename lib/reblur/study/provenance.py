@@ -1,21 +1,26 @@
-"""Which code, parameters, data, libraries and machine made a file: a stamp beside every result.
+"""What made a result: the code that it reaches, its data, the libraries and the machine.
 
-A stamp holds no time of day, no host name and no absolute path: the same study made again on the
-same machine has the same stamp.
+The code of a result is the import closure of a few modules: every module of `reblur` that they
+import, directly or not, as syntax trees without docstrings and comments. A changed comment changes
+nothing; a changed loss function changes the hash of every run that reaches it, and of no other.
 """
 
+import ast
+import hashlib
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import reblur
-from reblur.files import sha256_of_file, sha256_of_value, write_json
+from reblur.files import sha256_of_value
 
-SUFFIX = ".provenance.json"
+PACKAGE = Path(reblur.__file__).parent
+#: Modules that hold names alone: what they say of a run stands in its configuration.
+DECLARATIONS = ("reblur", "reblur.networks.names")
 LIBRARIES = (
     "torch",
     "torchvision",
@@ -25,7 +30,6 @@ LIBRARIES = (
     "pillow",
     "scikit-image",
     "opencv-python-headless",
-    "matplotlib",
     "safetensors",
     "lpips",
     "accelerate",
@@ -33,76 +37,58 @@ LIBRARIES = (
 )
 
 
-def stamp(
-    profile: str,
-    params: dict[str, Any],
-    data_hashes: dict[str, str],
-    inputs: Sequence[Path],
-    root: Path,
-) -> dict[str, Any]:
-    """The stamp of a result, as a value that JSON can hold.
-
-    Args:
-        profile: name of the profile of params.yaml.
-        params: the parameters that the result depends on.
-        data_hashes: data set's name -> hash of its manifest.
-        inputs: the files that the result was computed from; hashed here.
-        root: results/<profile>. Inputs below it are named relative to it; of files elsewhere the
-            bare name is kept, after 'elsewhere/'.
-    """
-    return {
-        "profile": profile,
-        "code": code_state(),
-        "params": params,
-        "params_sha256": sha256_of_value(params),
-        "data": dict(data_hashes),
-        "inputs": {relative_name(path, root): sha256_of_file(path) for path in inputs},
-        "versions": library_versions(),
-        "machine": machine(),
-    }
+def path_of(module: str) -> Path | None:
+    """The file of a module of the package; None where it is none (a class, a function)."""
+    stem = PACKAGE.joinpath(*module.split(".")[1:])
+    for path in (stem.with_suffix(".py"), stem / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
 
 
-def one_line(stamp: dict[str, Any]) -> str:
-    """The stamp in one line of text, for footers and for the metadata of a PNG."""
-    code, machine = stamp["code"], stamp["machine"]
-    changed = " with uncommitted changes" if code["dirty"] else ""
-    data = sha256_of_value(stamp["data"])[:8] if stamp["data"] else "none"
-    return " · ".join(
-        (
-            f"reblur {code['version']}",
-            f"commit {code['commit'][:10]}{changed}",
-            f"profile {stamp['profile']}",
-            f"params {stamp['params_sha256'][:8]}",
-            f"data {data}",
-            f"torch {stamp['versions'].get('torch', 'not installed')}",
-            f"python {stamp['versions']['python']}",
-            f"{machine['device']}, {machine['threads']} threads",
-        )
-    )
+@lru_cache(maxsize=None)
+def _module(path: Path, modified: int) -> tuple[str, tuple[str, ...]]:
+    """(hash of the code without docstrings and comments, names that it may import from reblur)."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported: list[str] = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                imported += [alias.name for alias in names]
+            case ast.ImportFrom(module=str(module), names=names, level=0):
+                imported += [module, *(f"{module}.{alias.name}" for alias in names)]
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [part for part in body if not _is_text(part)] or [ast.Pass()]
+    code = ast.dump(tree, annotate_fields=False)
+    ours = tuple(name for name in imported if name.split(".")[0] == "reblur")
+    return hashlib.sha256(code.encode()).hexdigest(), ours
 
 
-def write_provenance(
-    stem: Path, kind: str, details: dict[str, Any], files: Sequence[Path], stamp: dict[str, Any]
-) -> Path:
-    """Write `<stem>.provenance.json` beside the finished files of a result; returns its path.
-
-    Args:
-        stem: the result's path without suffix.
-        kind: 'table', 'figure' or 'report'; `details` stands under this name.
-        files: the files that the result consists of; hashed here.
-    """
-    path = stem.with_name(stem.name + SUFFIX)
-    hashes = {file.name: sha256_of_file(file) for file in files}
-    write_json(path, {"kind": kind, kind: details, "files": hashes, "stamp": stamp})
-    return path
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def relative_name(path: Path, root: Path) -> str:
-    """`path` as it is written in a stamp: relative to `root`, or its bare name."""
-    path, root = Path(path).resolve(), Path(root).resolve()
-    if path.is_relative_to(root):
-        return path.relative_to(root).as_posix()
-    return f"elsewhere/{path.name}"
+def closure(modules: Iterable[str]) -> dict[str, str]:
+    """Every module that `modules` reach by imports, they included → the hash of its code."""
+    found: dict[str, str] = {}
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        path = path_of(name)
+        if path is None or name in found or name in DECLARATIONS:
+            continue
+        found[name], imported = _module(path, path.stat().st_mtime_ns)
+        waiting += imported
+        parent = name.rpartition(".")[0]
+        waiting += [parent] if "." in parent else []
+    return dict(sorted(found.items()))
+
+
+def code_hash(modules: Iterable[str]) -> str:
+    """One hash of the import closure of `modules`."""
+    return sha256_of_value(closure(modules))
 
 
 def code_state() -> dict[str, Any]:
@@ -111,8 +97,7 @@ def code_state() -> dict[str, Any]:
     Results and dvc.lock do not count: a study that has just run is not a change of the code.
     Without git the commit is 'unknown' and dirty is None; before the first commit it is 'none'.
     """
-    folder = Path(reblur.__file__).parent
-    top = _git("rev-parse", "--show-toplevel", folder=folder)
+    top = _git("rev-parse", "--show-toplevel", folder=PACKAGE)
     if top is None:
         return {"version": reblur.__version__, "commit": "unknown", "dirty": None}
     excluded = (":(top,exclude)results", ":(top,exclude)dvc.lock")
@@ -148,25 +133,33 @@ def library_versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """{'device', 'cpu', 'threads', 'system'}: the GPU's name, or the processor's."""
+    """{'device', 'cpu', 'matrix_units', 'threads', 'system'}: bytes are equal on machines of one
+    kind."""
     import torch
 
-    cpu = _processor()
+    cpu, flags = _processor()
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
     return {
         "device": device,
         "cpu": cpu,
+        "matrix_units": "amx_bf16" in flags,
         "threads": torch.get_num_threads(),
         "system": f"{platform.system()} {platform.machine()}",
     }
 
 
 @lru_cache(maxsize=1)
-def _processor() -> str:
+def _processor() -> tuple[str, frozenset[str]]:
+    """(model name, flags) of the processor."""
+    name, flags = platform.processor() or platform.machine(), frozenset[str]()
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                name = value.strip()
+            elif key.strip() == "flags":
+                flags = frozenset(value.split())
+                break
     except OSError:
         pass  # not Linux
-    return platform.processor() or platform.machine()
+    return name, flags

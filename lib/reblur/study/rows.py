@@ -37,7 +37,7 @@ class Run:
 
     @property
     def slug(self) -> str:
-        """The configuration in one word, for folders and DVC: `full-8px`, `superres-rrdb-refined-t0_100`."""
+        """The configuration in one word, for folders and DVC: `full-8px`, `deblur-rrdb-clean`."""
         parts = [
             self.task,
             self.variant,

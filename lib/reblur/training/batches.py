@@ -22,15 +22,13 @@ class Source(Protocol):
         ...
 
 
-def sample_indices(
-    options: TrainingOptions, step: int, part: int, rank: int = 0, count: int = 1
-) -> range:
-    """The samples that process `rank` of `count` takes in batch `part` of update `step`.
+def sample_indices(options: TrainingOptions, step: int, rank: int = 0, count: int = 1) -> range:
+    """The samples that process `rank` of `count` takes in update `step`.
 
-    Updates, batches of an update and processes follow each other without gap or overlap: two
-    processes see what one would with the doubled batch.
+    Updates and processes follow each other without gap or overlap: two processes see what one would
+    with the doubled batch.
     """
-    position = (step * options.accumulate + part) * count + rank
+    position = step * count + rank
     return range(position * options.batch, (position + 1) * options.batch)
 
 
@@ -41,8 +39,8 @@ def batches(
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
     device = processes.device
 
-    def load(position: tuple[int, int]) -> Batch:
-        indices = sample_indices(options, *position, processes.rank, processes.count)
+    def load(step: int) -> Batch:
+        indices = sample_indices(options, step, processes.rank, processes.count)
         with torch.no_grad():  # the mode is the thread's own
             batch = source.batch(seed, indices, device)
             return {
@@ -50,25 +48,25 @@ def batches(
                 for name, tensor in batch.items()
             }
 
-    plan = ((s, part) for s in range(start, options.steps) for part in range(options.accumulate))
+    plan = iter(range(start, options.steps))
     yield from _ahead_on_gpu(load, plan, device) if device.type == "cuda" else map(load, plan)
 
 
 def _ahead_on_gpu(
-    load: Callable[[tuple[int, int]], Batch], plan: Iterator[tuple[int, int]], device: torch.device
+    load: Callable[[int], Batch], plan: Iterator[int], device: torch.device
 ) -> Iterator[Batch]:
     """Load in a thread and on a stream of its own, beside the step that is being computed."""
     side = torch.cuda.Stream(device)
     side.wait_stream(torch.cuda.current_stream(device))
 
-    def load_beside(position: tuple[int, int]) -> tuple[Batch, torch.cuda.Event]:
+    def load_beside(step: int) -> tuple[Batch, torch.cuda.Event]:
         with torch.cuda.stream(side):
-            return load(position), side.record_event()
+            return load(step), side.record_event()
 
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as thread:
         pending = None
-        for position in plan:
-            ready, pending = pending, thread.submit(load_beside, position)
+        for step in plan:
+            ready, pending = pending, thread.submit(load_beside, step)
             if ready is not None:
                 yield _taken_over(*ready.result(), device)
         if pending is not None:

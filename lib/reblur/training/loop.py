@@ -89,7 +89,7 @@ def train(
     processes = Processes(device, unused_parameters=unused_parameters)
     session = Session(network, objective, options, seed, folder, processes, validate)
     resumed_from = session.resume()
-    images = options.batch * options.accumulate * processes.count
+    images = options.batch * processes.count
     watch = watch if processes.is_main else None
     with (
         noted_signals() as signals,

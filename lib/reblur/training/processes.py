@@ -1,7 +1,6 @@
 """This process among those of `accelerate launch`; a training alone never loads accelerate."""
 
 import os
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -43,12 +42,6 @@ class Processes:
     def wrap(self, network: nn.Module) -> nn.Module:
         """The network whose gradients are averaged over the processes."""
         return network if self._accelerator is None else self._accelerator.prepare_model(network)
-
-    def adding_up(self, network: nn.Module, *, last: bool) -> AbstractContextManager[None]:
-        """Holds back the exchange of gradients until the last batch of an update."""
-        if self._accelerator is None or last:
-            return nullcontext()
-        return self._accelerator.no_sync(network)
 
     def mean(self, values: Tensor) -> Tensor:
         """Mean over the processes, on all of them."""

@@ -98,10 +98,8 @@ class Session:
         return None if loaded is None else self.step
 
     def start(self) -> None:
-        """Wrap the network for several processes and compile it, as asked."""
+        """Wrap the network for several processes."""
         self._model = self._processes.wrap(self.network)
-        if self.options.compile:
-            self._model = torch.compile(self._model)
         self._saved = time.perf_counter()
         self._began = self._saved - self._seconds_before
 
@@ -139,23 +137,16 @@ class Session:
 
     def _gradient(self, samples: Iterator[Batch]) -> dict[str, Tensor]:
         """Gradients of one update; returns the means of the loss and of what is reported."""
-        parts, processes = self.options.accumulate, self._processes
-        figures: dict[str, Tensor] = {}
-        for part in range(parts):
-            indices = sample_indices(self.options, self.step, part, processes.rank, processes.count)
-            self._seed_dropout(key(self._seed, "training", indices.start))
-            batch = next(samples)
-            with processes.adding_up(self._model, last=part == parts - 1):
-                with torch.autocast(
-                    processes.device.type,
-                    torch.bfloat16,
-                    enabled=self.options.precision == "bf16",
-                ):
-                    loss, reported = self._objective(self._model, batch, self.step)
-                (loss / parts if parts > 1 else loss).backward()
-            for name, value in {"loss": loss, **reported}.items():
-                value = value.detach().float() / parts
-                figures[name] = figures[name] + value if name in figures else value
+        processes = self._processes
+        indices = sample_indices(self.options, self.step, processes.rank, processes.count)
+        self._seed_dropout(key(self._seed, "training", indices.start))
+        batch = next(samples)
+        with torch.autocast(
+            processes.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"
+        ):
+            loss, reported = self._objective(self._model, batch, self.step)
+        loss.backward()
+        figures = {n: value.detach().float() for n, value in {"loss": loss, **reported}.items()}
         return figures
 
     def _seed_dropout(self, seed: int) -> None:
@@ -271,7 +262,7 @@ class Session:
     def _identity(self) -> dict[str, Any]:
         """What must be the same for a state to be gone on from."""
         options = self.options.as_dict()
-        parts = [options.pop("batch"), options.pop("accumulate"), self._processes.count]
+        parts = [options.pop("batch"), self._processes.count]
         del options["checkpoint_seconds"]
         identity = options | {
             "samples per step": math.prod(parts),

@@ -1,0 +1,110 @@
+"""Which data of a profile are here, and the hash of what each holds."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from reblur.datasets.catalogue.contents import content_hash
+from reblur.datasets.catalogue.manifest_schema import ByHand
+from reblur.datasets.catalogue.manifests import (
+    load_manifest,
+    locate,
+    manifest_hash,
+    manifest_names,
+    project_root,
+)
+from reblur.errors import ReblurError
+from reblur.files import write_json
+from reblur.study.params import results_folder
+
+NOT_AVAILABLE = "not available"
+
+
+def data_hash(name: str) -> str:
+    """The hash of what a data set holds: its manifest's, which names every file's checksum; of a
+    set that was brought by hand, or of a folder (a path), that of all its files' contents.
+
+    Raises:
+        ReblurError: a data set by hand, or a folder, that is not here.
+    """
+    if name not in manifest_names():
+        return content_hash(own_folder(name))
+    manifest = load_manifest(name)
+    if isinstance(manifest.source, ByHand):
+        return content_hash(locate(manifest))
+    return manifest_hash(manifest)
+
+
+def own_folder(name: str) -> Path:
+    """A folder of one's own that params.yaml names by its path (relative to the project's root).
+
+    Raises:
+        ReblurError: neither a folder nor a data set of the manifests.
+    """
+    folder = project_root() / name
+    if not folder.is_dir():
+        raise ReblurError(
+            f"{name}: is neither a folder nor a data set; the data sets are "
+            f"{', '.join(manifest_names())}."
+        )
+    return folder
+
+
+def data_hashes(names: Iterable[str]) -> dict[str, str]:
+    """`data_hash` of each name, by name."""
+    return {name: data_hash(name) for name in sorted(set(names))}
+
+
+def available_path(profile: str) -> Path:
+    return project_root() / results_folder(profile) / "available.json"
+
+
+def noted(profile: str) -> dict[str, str]:
+    """What `available.json` notes: each real test set → its hash, or that it is not available."""
+    path = available_path(profile)
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def note_available(profile: str, asked: Mapping[str, bool]) -> dict[str, str]:
+    """Bring the real test sets of a profile and write `available.json`.
+
+    A set is brought from the cache or a mirror folder; a public address is asked only where `asked`
+    says so. A set that cannot be had is noted as such (why is printed), and never replaced. One
+    that was here when the committed results were made stays noted: its scores are here.
+
+    Args:
+        asked: data set → whether it may be downloaded.
+    """
+    from reblur.datasets.catalogue.fetching import fetch
+
+    before, now = noted(profile), dict[str, str]()
+    for name, download in asked.items():
+        try:
+            if name in manifest_names():
+                fetch(name, download=download)
+            now[name] = data_hash(name)
+        except ReblurError as error:
+            now[name] = before.get(name, NOT_AVAILABLE)
+            if now[name] == NOT_AVAILABLE:
+                print(error)
+    if now != before:
+        write_json(available_path(profile), now)
+    return now
+
+
+def is_here(name: str) -> bool:
+    """Whether a data set can be opened now."""
+    try:
+        return bool(own_folder(name) if name not in manifest_names() else locate(name))
+    except ReblurError:
+        return False
+
+
+def trained_on(hashes: Mapping[str, str]) -> dict[str, object]:
+    """What weights say of their data: the sets with their licences, and whether one of them
+    forbids commercial use."""
+    licences = {
+        name: load_manifest(name).licence.name if name in manifest_names() else "the user's own"
+        for name in hashes
+    }
+    return {"trained_on": licences}
