@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from reblur.datasets.motion import camera
 from reblur.datasets.motion.camera_cpu import expose_one, one_opencv_thread
@@ -48,6 +49,15 @@ def test_highlights_rise_smoothly_to_their_gain() -> None:
     torch.testing.assert_close(plain[dark], bright[dark])
     assert (bright.diff() > 0).all()
     assert bright[-1] == pytest.approx(5.0)
+
+
+def test_optics_blur_each_sample_by_its_own() -> None:
+    light = torch.rand(3, 3, 12, 9, generator=torch.Generator().manual_seed(0))
+    softened = camera.soften(light, per_sample(0.0, 0.4, 1.0))
+    assert torch.equal(softened[0], light[0])
+    for row, sigma in ((1, 0.4), (2, 1.0)):
+        expected = gaussian_filter(light[row], (0, sigma, sigma), radius=(0, 3, 3), mode="mirror")
+        np.testing.assert_allclose(softened[row], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("shot", "read"), [(0.0, 0.01), (1e-3, 0.0), (4e-4, 3e-3)])
@@ -91,9 +101,7 @@ def assert_same_pictures(got: np.ndarray, expected: np.ndarray) -> None:
     assert (apart > 0).sum() <= 2 + 2e-3 * apart.size
 
 
-OPTIONS = MotionBlurOptions(
-    extent=(0.0, 15.0), layer_probability=0.7, saturation_probability=0.5, gamma=(1.8, 2.6)
-)
+OPTIONS = MotionBlurOptions(extent=(0.0, 15.0), layer_probability=0.7, gamma=(1.0, 2.2))
 
 
 @settings(max_examples=12, deadline=None)
@@ -168,3 +176,11 @@ def test_opencvs_threads_are_given_back() -> None:
         assert cv2.getNumThreads() == 2
     finally:
         cv2.setNumThreads(before)
+
+
+def test_light_far_above_saturation_shows_no_noise() -> None:
+    normal = torch.randn(1, 3, 50, 50, generator=torch.Generator().manual_seed(0))
+    linear = torch.full((1, 3, 50, 50), 1.5)
+    noisy = camera.add_noise(linear, normal, per_sample(4e-4), per_sample(3e-3))
+    assert (noisy != linear).any()
+    assert (camera.encode(noisy, per_sample(2.2)) == 1).all()

@@ -8,16 +8,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import uniform_filter1d
+from scipy.ndimage import gaussian_filter, uniform_filter1d
 from torch import Tensor
 
+from reblur.datasets.degradation.jpeg import jpeg
 from reblur.datasets.motion import synthesis as motion
 from reblur.datasets.motion.camera_cpu import expose_one
 from reblur.datasets.motion.exposures import Exposures, draw_exposures
 from reblur.datasets.motion.synthesis import MotionBlur, MotionBlurOptions
 from reblur.randomness import numpy_generator
 
-QUIET = {"shot_noise": (0.0, 0.0), "read_noise": (0.0, 0.0), "saturation_probability": 0.0}
+QUIET = {
+    "shot_noise": (0.0, 0.0),
+    "read_noise": (0.0, 0.0),
+    "saturation_probability": 0.0,
+    "soft_probability": 0.0,
+}
 STILL = {"extent": (0.0, 0.0), "layer_probability": 0.0}
 
 
@@ -58,6 +64,9 @@ def moved_by(offsets: np.ndarray, gamma: float = 2.2, gain: float = 1.0) -> Expo
         highlight_gain=gain * one,
         shot=0 * one,
         read=0 * one,
+        light_gain=one,
+        softness=0 * one,
+        quality=np.zeros(1, int),
     )
 
 
@@ -170,8 +179,7 @@ def test_two_threads_make_the_same_bits() -> None:
 
 def test_a_hand_that_holds_still_makes_no_blur() -> None:
     hand = {"drift_frequency": 0, "tremor": 0, "jolt_probability": 0}
-    options = MotionBlurOptions.from_dict({"hand": hand, "layer_probability": 0, "read_noise": 0})
-    options = replace(options, shot_noise=(0.0, 0.0))
+    options = MotionBlurOptions.from_dict({"hand": hand, "layer_probability": 0, **QUIET})
     pair = MotionBlur(Noise(), options, 20).batch(0, range(3), "cpu")
     assert torch.equal(pair["blurred"], pair["sharp"])
 
@@ -185,6 +193,8 @@ def test_samples_differ() -> None:
 
 def test_an_accelerators_grouping_gives_the_same_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Grouped by their number of moving things, batched by torch, and put back in order."""
+    # a JPEG file may make more of one level's difference
+    monkeypatch.setattr(motion, "jpeg", lambda pictures, qualities: pictures)
     options = MotionBlurOptions(layer_probability=0.6)
     source = MotionBlur(Noise(), options, 40)
     singly = source.batch(0, range(10), "cpu")
@@ -203,7 +213,7 @@ def test_an_accelerators_grouping_gives_the_same_samples(monkeypatch: pytest.Mon
 
 def test_pictures_are_made_on_the_device_that_is_asked_for() -> None:
     """On PyTorch's device without memory: no operation leaves the device for the host."""
-    options = MotionBlurOptions(layer_probability=0.6, shot_noise=(0.0, 0.0), read_noise=(0.0, 0.0))
+    options = replace(MotionBlurOptions(**QUIET), layer_probability=0.6)
     pair = MotionBlur(Noise(), options, 24).batch(0, range(6), "meta")
     assert pair["blurred"].device.type == pair["sharp"].device.type == "meta"
     assert pair["blurred"].shape == pair["sharp"].shape == (6, 3, 24, 24)
@@ -215,6 +225,7 @@ def test_noise_is_as_declared_and_in_the_blurred_picture_alone() -> None:
         shot_noise=(1e-3, 1e-3),
         read_noise=(0.02, 0.02),
         saturation_probability=0.0,
+        soft_probability=0.0,
         **STILL,
     )
     pair = MotionBlur(Noise(128), options, 128).batch(0, range(4), "cpu")
@@ -305,3 +316,66 @@ def test_as_many_sub_frames_as_the_motion_needs() -> None:
         np.testing.assert_array_equal(identity, np.eye(3))
     fixed = MotionBlurOptions(frames=9, spacing=0)
     assert (draw_exposures(0, range(5), fixed, (64, 64)).counts == 9).all()
+
+
+def test_over_exposure_raises_display_values_whatever_the_response() -> None:
+    """The sharp picture is the crop times a factor, clipped: the same at every gamma."""
+    sharp = []
+    for gamma in (1.0, 2.2):
+        options = MotionBlurOptions(
+            gamma=(gamma, gamma),
+            **STILL | QUIET | {"saturation_probability": 1.0},
+            over_exposure=(1.25, 1.25),
+            highlight_gain=(1.0, 1.0),
+        )
+        sharp.append(MotionBlur(Noise(), options, 30).batch(0, range(3), "cpu")["sharp"])
+        margin = options.margin
+    crops = Noise().crops(0, "motion/scene", range(3), 30 + 2 * margin)
+    expected = (1.25 * crops[..., margin:-margin, margin:-margin]).clamp(max=1)
+    for pictures in sharp:
+        assert (pictures - expected).abs().max() <= 0.5 / 255 + 1e-4
+    assert (sharp[0] == 1).float().mean() == pytest.approx(0.2, abs=0.03)
+
+
+def test_what_is_over_exposed_stays_white_when_it_moves() -> None:
+    """A light that fills half of an exposure, far above saturation, is still saturated."""
+    display = np.full((3, 30, 60), 0.0)
+    display[..., 30:] = 0.8
+    offsets = np.stack([np.arange(-4.5, 5.0), np.zeros(10)], 1)
+    shown = []
+    for light_gain in (1.0, 4.0):
+        exposure = replace(moved_by(offsets, 1.0), light_gain=np.array([light_gain]))
+        shown.append(exposed(display, exposure, 10)[0][0, 5])
+    assert (shown[0] == 1).sum() == 0
+    assert (shown[1] == 1).sum() > (display[0, 5, 10:-10] > 0).sum()
+
+
+@pytest.mark.parametrize("softness", [0.3, 0.7, 1.0])
+def test_soft_optics_blur_light_on_both_sides(softness: float) -> None:
+    display = np.random.default_rng(0).integers(0, 256, (3, 40, 50)) / 255
+    exposure = replace(moved_by(np.zeros((1, 2))), softness=np.array([softness]))
+    pair = exposed(display, exposure, 6)
+    light = gaussian_filter(display**2.2, (0, softness, softness), radius=(0, 3, 3), mode="mirror")
+    for picture in pair:
+        expected = light[:, 6:-6, 6:-6] ** (1 / 2.2)
+        assert np.abs(picture - expected).max() <= 0.5 / 255 + 1e-4
+
+
+def test_soft_samples_are_drawn_and_come_from_jpeg_files() -> None:
+    options = MotionBlurOptions(
+        **STILL | QUIET | {"soft_probability": 0.5}, softness=(0.0, 0.0), quality=(20, 60)
+    )
+    source = MotionBlur(Noise(), options, 32)
+    pair, margin = source.batch(0, range(40), "cpu"), options.margin
+    crops = Noise().crops(0, "motion/scene", range(40), 32 + 2 * margin)
+    crops = crops[..., margin:-margin, margin:-margin]
+    quality = draw_exposures(0, range(40), options, (32, 32)).quality
+    assert 10 < (quality > 0).sum() < 30
+    assert set(quality) - {0} <= set(range(20, 61))
+    for row in range(40):
+        expected = crops[row]
+        if quality[row]:
+            expected = jpeg(crops[row : row + 1], [int(quality[row])])[0]
+            assert (expected - crops[row]).abs().mean() > 0.02
+        for picture in (pair["blurred"][row], pair["sharp"][row]):
+            torch.testing.assert_close(picture, expected, rtol=0, atol=1e-6)

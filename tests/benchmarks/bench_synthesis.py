@@ -14,13 +14,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import gaussian_filter, map_coordinates
 from skimage.transform import warp
 
 from reblur.datasets.images.photographs import Photographs
 from reblur.datasets.motion.camera import HIGHLIGHT, average_frames
 from reblur.datasets.motion.camera_cpu import expose_one, one_opencv_thread
-from reblur.datasets.motion.exposures import Exposures, MotionBlurOptions, draw_exposures
+from reblur.datasets.motion.exposures import (
+    SOFT_REACH,
+    Exposures,
+    MotionBlurOptions,
+    draw_exposures,
+)
 from reblur.datasets.motion.synthesis import MotionBlur
 from reblur.losses.multi_scale import multi_scale_loss
 from reblur.networks import build_network
@@ -58,7 +63,10 @@ def expose_by_loop(
     layers = []
     for n, content in enumerate(contents):
         excess = np.maximum(content - HIGHLIGHT, 0) / (1 - HIGHLIGHT)
-        layer = content**gamma * (1 + (gain - 1) * excess)
+        layer = content**gamma * (1 + (gain - 1) * excess) * exposure.light_gain[0]
+        if exposure.softness[0]:
+            sigma = (exposure.softness[0],) * 2 + (0,)
+            layer = gaussian_filter(layer, sigma, mode="mirror", radius=(SOFT_REACH,) * 2 + (0,))
         if n > 0:
             alpha = _silhouette(exposure.outlines[0, n - 1], origin[0] - margin, content.shape)
             layer = np.dstack([layer * alpha[..., None], alpha])
@@ -79,7 +87,6 @@ def expose_by_loop(
     frames = [frame(k) for k in range(count)]
     light = sum(frames) / count
     if noise is not None:
-        light = np.minimum(light, 1)
         light = light + noise * np.sqrt(light * exposure.shot[0] + exposure.read[0] ** 2)
     return developed(light), developed(frames[count // 2])
 
@@ -189,7 +196,12 @@ def run() -> list[dict[str, Any]]:
     rows = []
     for crop, frames, samples, rounds in [(64, 9, 16, 8), (256, 17, 4, 5), (288, 17, 4, 5)]:
         options = MotionBlurOptions(
-            extent=(8.0, 16.0), frames=frames, spacing=0.0, layer_probability=0.0
+            extent=(8.0, 16.0),
+            frames=frames,
+            spacing=0.0,
+            layer_probability=0.0,
+            gamma=(2.2, 2.2),
+            soft_probability=0.0,
         )
         found = compare(crop, options, samples, rounds)
         equal = (

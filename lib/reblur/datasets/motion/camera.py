@@ -1,4 +1,4 @@
-"""The camera behind the lens: shutter, over-exposed highlights, noise, response, eight bits.
+"""The camera: soft optics, over-exposed light, shutter, noise, response, eight bits.
 
 Light adds up over an exposure before the response bends it, so blur is an average of *linear*
 values L = D^gamma of the display values D (Nah et al., "Deep multi-scale convolutional neural
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from reblur.datasets.motion.exposures import Exposures, silhouette
+from reblur.datasets.motion.exposures import SOFT_REACH, Exposures, silhouette
 
 HIGHLIGHT = 0.94  # display value from which a photograph is taken to be near clipping
 MAX_WARPED_BYTES = 256 * 2**20  # of the sub-frames that are held at once
@@ -48,12 +48,17 @@ def expose(
     def on_device(value: np.ndarray) -> Tensor:
         return torch.from_numpy(value.astype(np.float32)).to(device, non_blocking=True)
 
-    gamma, gain, shot, read = (
-        on_device(value)[:, None, None, None]
-        for value in (exposures.gamma, exposures.highlight_gain, exposures.shot, exposures.read)
+    gamma, gain, light_gain, softness, shot, read = (
+        on_device(getattr(exposures, name))[:, None, None, None]
+        for name in ("gamma", "highlight_gain", "light_gain", "softness", "shot", "read")
     )
+
+    def seen(content: Tensor) -> Tensor:
+        light = decode(content, gamma, gain) * light_gain
+        return soften(light, softness) if exposures.softness.any() else light
+
     inner = ..., slice(margin, margin + size[0]), slice(margin, margin + size[1])
-    layers = [decode(contents[0], gamma, gain)]
+    layers = [seen(contents[0])]
     middle = layers[0][inner]
     y = torch.arange(contents[0].shape[2], device=device)[:, None]
     x = torch.arange(contents[0].shape[3], device=device)
@@ -61,7 +66,7 @@ def expose(
     for n, content in enumerate(contents[1:]):
         outline = on_device(exposures.outlines[:, n]).T[..., None, None, None]
         alpha = silhouette(outline, x + left, y + top, torch.exp)
-        layers.append(torch.cat([decode(content, gamma, gain) * alpha, alpha], 1))
+        layers.append(torch.cat([seen(content) * alpha, alpha], 1))
         middle = over(layers[-1][inner], middle)
     matrices = exposures.between_pixels(origins, margin)[: len(layers)]
     light = average_frames(layers, list(matrices), exposures.counts, size)
@@ -84,6 +89,21 @@ def decode(
     return display.pow(gamma) * (1 + (highlight_gain - 1) * excess)
 
 
+def soften(linear: Float[Tensor, "b 3 h w"], softness: PerSample) -> Float[Tensor, "b 3 h w"]:
+    """The optics' blur: a Gaussian of standard deviation `softness` pixels, cut off after
+    `SOFT_REACH` pixels; mirrored at the borders. 0 changes nothing."""
+    batch, channels, height, width = linear.shape
+    taps = torch.arange(-SOFT_REACH, SOFT_REACH + 1, device=linear.device) / softness.clamp(
+        min=1e-3
+    )
+    taps = torch.exp(-0.5 * taps**2)  # (b, 1, 1, 7)
+    taps = (taps / taps.sum(3, keepdim=True)).repeat_interleave(channels, 0)
+    planes = F.pad(linear, [SOFT_REACH] * 4, "reflect").flatten(0, 1)[None]
+    planes = F.conv2d(planes, taps, groups=batch * channels)
+    planes = F.conv2d(planes, taps.transpose(2, 3), groups=batch * channels)
+    return planes.view(batch, channels, height, width)
+
+
 def encode(linear: Float[Tensor, "b 3 h w"], gamma: PerSample) -> Float[Tensor, "b 3 h w"]:
     """Display values in [0, 1], in 256 steps, of linear light; light above 1 is clipped."""
     return linear.clamp(0, 1).pow(1 / gamma).mul(255).round().div(255)
@@ -98,8 +118,8 @@ def add_noise(
     """Sensor noise on linear light: variance `shot` · light + `read`².
 
     The Gaussian form of the Poissonian-Gaussian model (Foi et al., "Practical
-    Poissonian-Gaussian noise modeling and fitting", IEEE TIP 2008, eq. 3). A sensor clips before
-    it is read, so light above 1 counts as 1.
+    Poissonian-Gaussian noise modeling and fitting", IEEE TIP 2008, eq. 3). Light far above 1 shows
+    none: it is clipped afterwards.
 
     Args:
         linear: light, 1 = saturation.
@@ -107,7 +127,6 @@ def add_noise(
         shot: variance per unit of light.
         read: standard deviation, in units of saturation.
     """
-    linear = linear.clamp(max=1)
     return linear + normal * (linear * shot + read * read).sqrt()
 
 

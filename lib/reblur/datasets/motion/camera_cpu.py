@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from reblur.datasets.motion.camera import HIGHLIGHT
-from reblur.datasets.motion.exposures import Exposures, silhouette
+from reblur.datasets.motion.exposures import SOFT_REACH, Exposures, silhouette
 
 STRIP = 64  # rows made at once, so that sub-frame and sum stay in the second-level cache
 LEVELS = np.arange(256) / 255
@@ -30,11 +30,12 @@ def expose_one(
     """`camera.expose` for one sample."""
     gamma, gain = float(exposure.gamma[0]), float(exposure.highlight_gain[0])
     excess = np.maximum(LEVELS - HIGHLIGHT, 0) / (1 - HIGHLIGHT)
-    light = LEVELS**gamma * (1 + (gain - 1) * excess)
+    light = LEVELS**gamma * (1 + (gain - 1) * excess) * exposure.light_gain[0]
+    softness = float(exposure.softness[0])
     inner = slice(margin, margin + size[0]), slice(margin, margin + size[1])
 
     bytes_ = [_bytes(content) for content in contents]
-    scene = cv2.LUT(bytes_[0], light.astype(np.float32))
+    scene = _seen(bytes_[0], light, softness)
     things, gaps = [], []  # light premultiplied by opacity, and transparency in all four channels
     for n, content in enumerate(bytes_[1:]):
         y, x = np.ogrid[: scene.shape[0], : scene.shape[1]]
@@ -42,7 +43,7 @@ def expose_one(
         outline = exposure.outlines[0, n].astype(np.float32)
         alpha = silhouette(outline, np.float32(x) + left, np.float32(y) + top, np.exp)
         opacity = cv2.merge([alpha] * 4)
-        things.append(cv2.LUT(content, light.astype(np.float32)) * opacity)
+        things.append(_seen(content, light, softness) * opacity)
         gaps.append(1 - opacity)
 
     homographies = exposure.between_pixels(origin, margin)[: len(contents), 0]
@@ -50,12 +51,12 @@ def expose_one(
     blurred = cv2.cvtColor(blurred, cv2.COLOR_RGBA2RGB)
     if noise is not None:
         _add_noise(blurred, noise, exposure.shot[0], exposure.read[0])
-    if things:
+    if things or softness:
         middle = scene[inner]
         for thing, gap in zip(things, gaps, strict=True):
             middle = thing[inner] + gap[inner] * middle
         sharp = _encoded(cv2.cvtColor(middle, cv2.COLOR_RGBA2RGB), gamma)
-    else:  # nothing to composite, so what is shown of a byte is a byte
+    else:  # nothing to composite or to soften, so what is shown of a byte is a byte
         shown = np.rint(255 * np.minimum(light, 1) ** (1 / gamma)) / 255
         shown = cv2.LUT(bytes_[0][inner], shown.astype(np.float32))
         sharp = np.stack(cv2.split(shown)[:3])
@@ -66,6 +67,17 @@ def _bytes(display: np.ndarray) -> UInt8[np.ndarray, "h w 4"]:
     """RGBA, opaque, of planes in [0, 1]."""
     planes = [cv2.convertScaleAbs(plane, alpha=255.0) for plane in display]
     return cv2.merge([*planes, np.full_like(planes[0], 255)])
+
+
+def _seen(
+    display: UInt8[np.ndarray, "h w 4"], light: Float[np.ndarray, "256"], softness: float
+) -> Float[np.ndarray, "h w 4"]:
+    """The `light` of each level, through optics as `camera.soften`."""
+    seen = cv2.LUT(display, light.astype(np.float32))
+    if softness:
+        taps = cv2.getGaussianKernel(2 * SOFT_REACH + 1, softness, cv2.CV_32F)
+        seen = cv2.sepFilter2D(seen, -1, taps, taps)  # mirrored at the borders
+    return seen
 
 
 def _encoded(linear: Float[np.ndarray, "h w 3"], gamma: float) -> Float[np.ndarray, "3 h w"]:
@@ -79,7 +91,6 @@ def _encoded(linear: Float[np.ndarray, "h w 3"], gamma: float) -> Float[np.ndarr
 
 def _add_noise(linear: np.ndarray, normal: np.ndarray, shot: float, read: float) -> None:
     """As `camera.add_noise`, in place."""
-    np.minimum(linear, 1, out=linear)
     deviation = linear * np.float32(shot)
     deviation += np.float32(read * read)
     np.sqrt(deviation, out=deviation)

@@ -20,7 +20,8 @@ Range = tuple[float | int, float | int]
 
 MAX_LAYERS = 2
 OUTLINE_WAVES = 4  # waves around the outline of a moving thing: 2, 3, 4, 5 a turn
-SCALARS = 11  # uniform draws of the camera, or of a moving thing, beside those of its motion
+SCALARS = 15  # uniform draws of the camera, or of a moving thing, beside those of its motion
+SOFT_REACH = 3  # pixels, of the optics' blur
 CORNERS = np.array([[0, 0], [-1, -1], [-1, 1], [1, -1], [1, 1]])
 OBJECT_MOTION = HandMotion(drift_frequency=0.5, tremor=0.0, jolt_probability=0.0, translation=1.0)
 
@@ -46,14 +47,21 @@ class MotionBlurOptions:
         spacing: pixels. A motion takes the smallest odd number of sub-frames that leaves
             neighbours no further apart, up to `frames`; 0: always `frames`.
         gamma: of the camera's response. 1 averages display values (as GoPro's `blur`), 2.2 light
-            (its `blur_gamma`); a range is a camera of its own for each sample.
+            (its `blur_gamma`).
         layer_probability: chance that things move in front of the scene.
         layers: most moving things of such a sample, at most 2.
         layer_extent: pixels that such a thing moves relative to the scene within an exposure.
         layer_size: its radius relative to the crop's shorter side.
-        saturation_probability: chance that near-white pixels are brighter than the photograph
-            could say.
-        highlight_gain: by what factor (of linear light).
+        saturation_probability: chance that a sample is over-exposed. The defaults saturate a
+            channel of some 8 % of the pixels of daylight photographs, as in GoPro's sharp frames.
+        over_exposure: by what factor of display values, at any gamma: the sharp picture clips at
+            1 what the exposure averages unclipped.
+        highlight_gain: factor of linear light by which near-white pixels of such a sample are
+            brighter than the photograph could say.
+        soft_probability: chance that both pictures are as soft as a frame of a video.
+        softness: standard deviation, in pixels of at most 1, of such a sample's optics: a Gaussian
+            blur of linear light, before the motion.
+        quality: of such a sample's JPEG, 1 to 100.
         shot_noise: variance of the noise per unit of linear light (saturation = 1).
         read_noise: standard deviation of the noise in the dark, in linear light.
     """
@@ -65,13 +73,17 @@ class MotionBlurOptions:
     hand: HandMotion = field(default_factory=HandMotion)
     frames: int = 33
     spacing: float | int = 2.0
-    gamma: Range = (2.2, 2.2)
+    gamma: Range = (1.0, 2.2)
     layer_probability: float | int = 0.3
     layers: int = 2
     layer_extent: Range = (2.0, 20.0)
     layer_size: Range = (0.1, 0.35)
-    saturation_probability: float | int = 0.2
+    saturation_probability: float | int = 0.5
+    over_exposure: Range = (1.0, 1.3)
     highlight_gain: Range = (1.5, 6.0)
+    soft_probability: float | int = 0.5
+    softness: Range = (0.3, 0.7)
+    quality: tuple[int, int] = (75, 95)
     shot_noise: Range = (0.0, 4e-4)
     read_noise: Range = (0.0, 3e-4)
 
@@ -82,12 +94,18 @@ class MotionBlurOptions:
                 _check(0 <= low <= high < np.inf, f"{each.name} must be [low, high], 0 or more")
         for name in ("exposure", "focal_length", "gamma"):
             _check(getattr(self, name)[0] > 0, f"{name} must be above 0")
-        _check(self.highlight_gain[0] >= 1, "highlight_gain must be at least 1")
+        for name in ("over_exposure", "highlight_gain"):
+            _check(getattr(self, name)[0] >= 1, f"{name} must be at least 1")
+        _check(self.softness[1] <= 1, "softness must be 1 pixel at most")
+        _check(
+            1 <= self.quality[0] <= self.quality[1] <= 100,
+            "quality must be [low, high], 1 to 100",
+        )
         _check(min(self.sensor) > 0, "sensor must be two numbers of pixels above 0")
         _check(self.frames > 0 and self.frames % 2 == 1, "frames must be odd")
         _check(self.spacing >= 0, "spacing must be 0 or more")
         _check(0 <= self.layers <= MAX_LAYERS, f"layers must be 0 to {MAX_LAYERS}")
-        for name in ("layer_probability", "saturation_probability"):
+        for name in ("layer_probability", "saturation_probability", "soft_probability"):
             _check(0 <= getattr(self, name) <= 1, f"{name} must be within 0 and 1")
 
     @classmethod
@@ -102,7 +120,7 @@ class MotionBlurOptions:
     @property
     def margin(self) -> int:
         """Pixels around a crop that the camera may see within an exposure."""
-        return int(np.ceil(self.extent[1])) + 1
+        return int(np.ceil(self.extent[1])) + 1 + SOFT_REACH * (self.soft_probability > 0)
 
 
 def _check(holds: bool, sentence: str) -> None:
@@ -144,6 +162,9 @@ class Exposures:
         layers: moving things in use.
         outlines: of each moving thing, as `silhouette` takes them.
         gamma, highlight_gain, shot, read: the camera's.
+        light_gain: factor of all linear light.
+        softness: of the optics, standard deviation in pixels; 0: none.
+        quality: of the JPEG; 0: none.
     """
 
     homographies: Float[np.ndarray, "_ b n 3 3"]
@@ -155,6 +176,9 @@ class Exposures:
     highlight_gain: Float[np.ndarray, " b"]
     shot: Float[np.ndarray, " b"]
     read: Float[np.ndarray, " b"]
+    light_gain: Float[np.ndarray, " b"]
+    softness: Float[np.ndarray, " b"]
+    quality: Int[np.ndarray, " b"]
 
     def rows(self, rows: Int[np.ndarray, " r"]) -> "Exposures":
         """These samples alone, with as many layers as the first of them has."""
@@ -200,8 +224,11 @@ def draw_exposures(
     exposure, focal_length = within(options.exposure), within(options.focal_length)
     extent, gamma = within(options.extent), within(options.gamma)
     shot, read = within(options.shot_noise), within(options.read_noise)
-    highlight_gain = within(options.highlight_gain)
-    highlight_gain[next(draws) >= options.saturation_probability] = 1.0
+    highlight_gain, over_exposure = within(options.highlight_gain), within(options.over_exposure)
+    saturated = next(draws) < options.saturation_probability
+    soft = next(draws) < options.soft_probability
+    softness, low_high = within(options.softness), (options.quality[0], options.quality[1] + 1)
+    quality = np.floor(within(low_high)).astype(int)
     share = next(draws) / max(options.layer_probability, 1e-9)
     layers = np.where(share < 1, 1 + np.floor(share * options.layers), 0).astype(int)
     layers = np.minimum(layers, options.layers)
@@ -237,9 +264,12 @@ def draw_exposures(
         layers,
         outlines,
         gamma,
-        highlight_gain,
+        np.where(saturated, highlight_gain, 1.0),
         shot,
         read,
+        np.where(saturated, over_exposure**gamma, 1.0),
+        softness * soft,
+        quality * soft,
     )
 
 

@@ -2,7 +2,7 @@
 
 A moving camera photographs a still scene with a few moving things in front of it. The sub-frames
 of one exposure are averaged in linear light and developed: that is the blurred picture; the
-middle sub-frame, free of noise, is the sharp one.
+middle sub-frame, free of noise, is the sharp one. Both may be as soft as frames of a video.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,9 +11,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from reblur.datasets.degradation.jpeg import jpeg
+from reblur.datasets.images.files import to_tensor, to_uint8
 from reblur.datasets.motion.camera import expose
 from reblur.datasets.motion.camera_cpu import expose_one, one_opencv_thread
 from reblur.datasets.motion.exposures import Exposures, MotionBlurOptions, draw_exposures
@@ -74,7 +76,8 @@ class MotionBlur:
                 contents.append(_rows(things[n], np.searchsorted(having[n], group)))
             origins = chosen.centres - (self.crop - 1) / 2
             keys = [(indices[row],) for row in group]
-            return _expose(contents, chosen, origins, size, options, seed, keys, device)
+            pair = _expose(contents, chosen, origins, size, options, seed, keys, device)
+            return _compressed(pair[0], chosen.quality), _compressed(pair[1], chosen.quality)
 
         groups = _groups(exposures.layers, device)
         pairs = _map(pictures, groups, device)
@@ -98,7 +101,8 @@ def synthesise_pair(
     The principal point is the photograph's middle; `options.extent` is that of its corners and
     middle, in its own pixels. Beyond its borders the photograph is taken to go on as its mirror
     image. Things that move in front of it are cut from the photograph turned by 180 degrees. The
-    sharp picture differs from the photograph where such things, or over-exposed highlights, are.
+    sharp picture differs from the photograph where such things are, and where it is over-exposed or
+    soft.
 
     Made tile by tile: memory does not grow with the photograph, but for the results.
 
@@ -131,6 +135,11 @@ def synthesise_pair(
 
     corners = [(y, x) for y in range(0, height, TILE) for x in range(0, width, TILE)]
     _map(tile, corners, device)
+    if exposures.quality[0]:
+        blurred, sharp = (
+            to_uint8(_compressed(to_tensor(p)[None], exposures.quality)[0]) for p in pair
+        )
+        return blurred, sharp
     return pair
 
 
@@ -165,6 +174,18 @@ def _expose(
         return torch.from_numpy(pair[0])[None], torch.from_numpy(pair[1])[None]
     contents = [content.to(device, non_blocking=True) for content in contents]
     return expose(contents, exposures, origins, size, options.margin, noise)
+
+
+def _compressed(
+    pictures: Float[Tensor, "b 3 h w"], qualities: Int[np.ndarray, " b"]
+) -> Float[Tensor, "b 3 h w"]:
+    """As they come back from JPEG files; those of quality 0 stay as they are. The codec runs on the
+    CPU."""
+    rows = np.flatnonzero(qualities)
+    if len(rows):
+        chosen = torch.from_numpy(rows).to(pictures.device)
+        pictures[chosen] = jpeg(pictures[chosen], qualities[rows].tolist())
+    return pictures
 
 
 # torch spreads even these small copies over its threads and then waits for the slowest, which on a
