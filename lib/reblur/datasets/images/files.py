@@ -4,50 +4,41 @@ What comes in is (H, W, 3) RGB in the file's own display-encoded values, whateve
 
 - the EXIF orientation is applied;
 - grey becomes three equal channels; a palette is looked up;
-- transparency is composited on white, as a page shows it;
+- transparency is composited on white, as a page shows it (`read_photograph` keeps it apart);
 - CMYK goes through its embedded colour profile where there is one, else the plain formula;
 - other colour profiles are not applied: wide-gamut values stay as they are, and `write_image`
   hands the profile on;
 - 16-bit files are read whole and rounded to 8 bits by `read_image`, kept by `read_image_16`;
 - floating-point files hold [0, 1];
 - of several frames the first is taken.
+
+What cannot be read rightly by these rules is refused in a sentence: a camera's raw file, signed
+values, Lab colours, a floating-point value outside [0, 1], and so on (`decoding`, `tiff`).
 """
 
-import io
-import struct
-import warnings
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8, UInt16
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from reblur.errors import ReblurError
-from reblur.files import atomic_path
-
-#: What `write_image` writes, by suffix. PNG and TIFF are lossless; TIFF is not compressed, as
-#: Pillow writes the nested EXIF directories of a compressed one wrongly.
-FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-}
-SUFFIXES = frozenset(FORMATS) | {".bmp", ".gif", ".ppm", ".pgm"}
-
-ORIENTATION = 0x0112
-# Of a file's EXIF only what describes the photograph is handed on: a TIFF's own directory also
-# holds the strip offsets and sizes of the old file.
-DESCRIPTIVE_TAGS = (
-    *(0x010E, 0x010F, 0x0110, ORIENTATION, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B),
-    *(0x4746, 0x8298),  # rating, copyright
+from reblur.datasets.images.decoding import (
+    MAX_MEGAPIXELS,
+    Pixels,
+    decode,
+    heic_is_readable,
+    open_image,
 )
-NESTED_TAGS = (0x8769, 0x8825)  # the Exif and the GPS directories
-BITS_PER_SAMPLE = 258  # of a TIFF
+from reblur.datasets.images.writing import FORMATS, write_image
+from reblur.errors import ReblurError
+
+HEIC_SUFFIXES = frozenset((".heic", ".heif", ".hif"))
+# What Pillow opens and is no picture: pages, films, drawings and fields of numbers.
+_OTHER = frozenset(("BUFR", "EPS", "FITS", "FLI", "GRIB", "HDF5", "MPEG", "PDF", "WMF"))
 
 # EXIF orientation → what brings it upright: flip rows, flip columns, then transpose.
 UPRIGHT = {
@@ -61,8 +52,20 @@ UPRIGHT = {
     8: (False, True, True),
 }
 
-# Photographs above Pillow's warning (89 megapixels) are welcome; its limit of 179 stays.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+@dataclass(frozen=True)
+class Photograph:
+    """A photograph to be restored, upright.
+
+    Attributes:
+        pixels: (H, W, 3) RGB on white, uint8 or uint16 as the file has it.
+        alpha: (H, W) opacity of the same type; None: opaque.
+        frames: how many pictures the file holds; `pixels` is the first.
+    """
+
+    pixels: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
+    alpha: UInt8[np.ndarray, "h w"] | UInt16[np.ndarray, "h w"] | None
+    frames: int
 
 
 def read_image(path: Path | str) -> UInt8[np.ndarray, "h w 3"]:
@@ -71,10 +74,10 @@ def read_image(path: Path | str) -> UInt8[np.ndarray, "h w 3"]:
     16-bit values v become round(v / 257).
 
     Raises:
-        ReblurError: the file is missing, empty, no image, damaged or of an unknown colour mode;
-            the message names the file and the remedy.
+        ReblurError: the file is missing, empty, no image, damaged or of a kind that cannot be read
+            rightly; the message names the file and the remedy.
     """
-    image = _read(Path(path))
+    image = _on_white(_read(Path(path)))
     if image.dtype == np.uint8:
         return image
     return ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
@@ -86,44 +89,31 @@ def read_image_16(path: Path | str) -> UInt16[np.ndarray, "h w 3"]:
     Raises:
         ReblurError: as `read_image`.
     """
-    image = _read(Path(path))
+    image = _on_white(_read(Path(path)))
     return image if image.dtype == np.uint16 else image.astype(np.uint16) * np.uint16(257)
 
 
-def write_image(
-    path: Path | str, image: UInt8[np.ndarray, "h w 3"], like: Path | str | None = None
-) -> None:
-    """Write an 8-bit RGB image atomically, in the format that the suffix names.
-
-    Args:
-        path: .png, .jpg, .jpeg, .webp, .tif or .tiff; JPEG and WebP at quality 95, JPEG without
-            colour subsampling.
-        image: (H, W, 3) values.
-        like: a source file whose EXIF data (orientation reset: the pixels stand upright) and RGB
-            colour profile are handed on.
+def read_photograph(path: Path | str) -> Photograph:
+    """Read any image file with its transparency, at its own depth.
 
     Raises:
-        ReblurError: another suffix, a full disk, or a folder that cannot be written.
+        ReblurError: as `read_image`.
     """
-    path = Path(path)
-    file_format = FORMATS.get(path.suffix.lower())
-    if file_format is None:
-        raise ReblurError(
-            f"{path}: cannot write {path.suffix or 'a file without a suffix'}; "
-            f"name it with one of {', '.join(FORMATS)}."
-        )
-    options: dict[str, object] = dict(_handed_on(Path(like))) if like is not None else {}
-    if file_format == "JPEG":
-        options |= {"quality": 95, "subsampling": 0}
-    elif file_format == "WEBP":
-        options |= {"quality": 95}
-    with atomic_path(path) as temporary:
-        Image.fromarray(image).save(temporary, format=file_format, **options)
+    pixels = _read(Path(path))
+    alpha = pixels.alpha
+    if alpha is not None and (alpha == np.iinfo(alpha.dtype).max).all():
+        alpha = None
+    return Photograph(_on_white(pixels), alpha, _frames(Path(path)))
 
 
-def to_tensor(image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "3 h w"]:
-    """(H, W, 3) uint8 → (3, H, W) float32 in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float() / 255
+def to_tensor(
+    image: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"],
+) -> Float[Tensor, "3 h w"]:
+    """(H, W, 3) uint8 or uint16 → (3, H, W) float32 in [0, 1]."""
+    values = np.ascontiguousarray(image.transpose(2, 0, 1))
+    if values.dtype == np.uint16:
+        return torch.from_numpy(values.astype(np.float32)) / 65535
+    return torch.from_numpy(values).float() / 255
 
 
 def to_uint8(image: Float[Tensor, "3 h w"]) -> UInt8[np.ndarray, "h w 3"]:
@@ -132,13 +122,27 @@ def to_uint8(image: Float[Tensor, "3 h w"]) -> UInt8[np.ndarray, "h w 3"]:
     return np.ascontiguousarray(values.permute(1, 2, 0).cpu().numpy())
 
 
+def to_uint16(image: Float[Tensor, "3 h w"]) -> UInt16[np.ndarray, "h w 3"]:
+    """(3, H, W) in [0, 1] → (H, W, 3) uint16: clamped, then rounded to the nearest."""
+    values = (image.detach().float().clamp(0, 1) * 65535).round().to(torch.int32)
+    return np.ascontiguousarray(values.permute(1, 2, 0).cpu().numpy().astype(np.uint16))
+
+
 def is_image(path: Path) -> bool:
-    """Whether the name is that of an image file (a hidden file is none)."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    """Whether the name is that of an image file that is read here (a hidden file is none)."""
+    return path.suffix.lower() in suffixes() and not path.name.startswith(".")
 
 
-def _read(path: Path) -> np.ndarray:
-    """(H, W, 3), uint8 or uint16, upright."""
+@cache
+def suffixes() -> frozenset[str]:
+    """The suffixes of pictures that Pillow reads here, of HEIC if pillow-heif is installed."""
+    known = Image.registered_extensions().items()
+    found = {suffix for suffix, kind in known if kind in Image.OPEN and kind not in _OTHER}
+    return frozenset(found | (HEIC_SUFFIXES if heic_is_readable() else set()))
+
+
+def _read(path: Path) -> Pixels:
+    """A file's pixels, upright; every fault of the file is one sentence."""
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
@@ -150,145 +154,71 @@ def _read(path: Path) -> np.ndarray:
     if not data:
         raise ReblurError(f"{path}: is empty (0 bytes); copy or fetch it again.")
     try:
-        pixels, orientation = _decode(data, path)
+        pixels = decode(data, path)
+        if pixels.colour.size == 0:
+            raise ReblurError(f"{path}: has no pixels; leave it out or replace it.")
+        alpha = None if pixels.alpha is None else _upright(pixels.alpha, pixels.orientation)
+        return Pixels(_upright(pixels.colour, pixels.orientation), alpha)
     except ReblurError:
         raise
+    except MemoryError as error:
+        raise ReblurError(
+            f"{path}: the memory does not hold it; close other programs or make it smaller."
+        ) from error
     except UnidentifiedImageError as error:
         raise ReblurError(
             f"{path}: is not an image in a known format; convert it to PNG or JPEG."
         ) from error
     except Image.DecompressionBombError as error:
         raise ReblurError(
-            f"{path}: has more than {2 * Image.MAX_IMAGE_PIXELS // 10**6} megapixels; "
-            "cut it into parts first."
+            f"{path}: has more than {MAX_MEGAPIXELS} megapixels; cut it into parts first."
         ) from error
     except Exception as error:  # decoders raise whatever damaged bytes lead them to
         raise ReblurError(
             f"{path}: is truncated or damaged ({error}); copy or fetch it again."
         ) from error
-    if pixels.size == 0:
-        raise ReblurError(f"{path}: has no pixels; leave it out or replace it.")
-    rows, columns, transpose = UPRIGHT[orientation]
-    pixels = pixels[:: -1 if rows else 1, :: -1 if columns else 1]
-    return np.array(pixels.swapaxes(0, 1) if transpose else pixels, order="C")
 
 
-def _decode(data: bytes, path: Path) -> tuple[np.ndarray, int]:
-    """(H, W, 3) as stored, uint8 or uint16, and the EXIF orientation."""
-    try:
-        image = Image.open(io.BytesIO(data))
-    except UnidentifiedImageError:
-        if data.startswith((b"II*", b"MM\0*")):  # Pillow knows no floating-point RGB TIFF
-            return _sixteen_bit(data, path), 1
-        raise
-    with image:
-        # Decoding by Pillow also proves the file whole: OpenCV fills what is missing with grey.
-        image.load()
-        deep = _bits(image, data) > 8
-        return _sixteen_bit(data, path) if deep else _eight_bit(image, path), _orientation(image)
-
-
-def _bits(image: Image.Image, data: bytes) -> int:
-    """Bits of a channel; Pillow hands a 16-bit colour PNG out as 8 bits without a word."""
-    if image.format == "PNG":
-        return data[24]  # the IHDR chunk: 8 + 8 bytes, width, height, then the depth
-    if image.format == "TIFF":
-        return max(image.tag_v2.get(BITS_PER_SAMPLE, (1,)))
-    if image.mode in ("F", "I") or image.mode.startswith("I;16"):
-        return 16
-    return 8
-
-
-def _eight_bit(image: Image.Image, path: Path) -> np.ndarray:
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
+def _on_white(pixels: Pixels) -> np.ndarray:
+    """(H, W, 3), composited on white."""
+    if pixels.alpha is None:
+        return pixels.colour
+    if pixels.colour.dtype == np.uint8:
+        image = Image.fromarray(np.dstack([pixels.colour, pixels.alpha]))
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        return np.asarray(Image.alpha_composite(white, image).convert("RGB"))
-    if image.mode == "CMYK" and image.info.get("icc_profile"):
-        try:
-            profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
-            target = ImageCms.createProfile("sRGB")
-            return np.asarray(ImageCms.profileToProfile(image, profile, target, outputMode="RGB"))
-        except (ImageCms.PyCMSError, OSError):  # a damaged profile says nothing about the colours
-            pass
-    if image.mode in ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"):
-        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-    raise ReblurError(f"{path}: has the colour mode {image.mode}; save it as RGB.")
+        return np.array(Image.alpha_composite(white, image).convert("RGB"))
+    alpha = pixels.alpha[..., None].astype(np.float64) / 65535
+    return (pixels.colour * alpha + 65535 * (1 - alpha)).round().astype(np.uint16)
 
 
-def _sixteen_bit(data: bytes, path: Path) -> np.ndarray:
-    """Decode a deep file by OpenCV, the one that keeps every bit; (H, W, 3) uint16."""
-    import cv2
-
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if decoded is None:
-        raise UnidentifiedImageError(path)
-    if decoded.ndim == 2:
-        decoded = decoded[..., None]
-    if decoded.dtype == np.uint8:  # 16-bit values that the decoder had to give up
-        decoded = decoded.astype(np.uint16) * np.uint16(257)
-    elif np.issubdtype(decoded.dtype, np.floating):
-        if not (decoded.min() >= 0 and decoded.max() <= 1):  # also when a value is not a number
-            raise ReblurError(
-                f"{path}: holds floating-point values outside [0, 1]; scale them to [0, 1] first."
-            )
-        decoded = (decoded.astype(np.float64) * 65535).round().astype(np.uint16)
-    elif decoded.dtype != np.uint16:
-        if decoded.min() < 0 or decoded.max() > 65535:
-            raise ReblurError(f"{path}: holds values of more than 16 bits; save it with 16 bits.")
-        decoded = decoded.astype(np.uint16)
-    channels = decoded.shape[2]
-    colour = decoded[..., :1].repeat(3, axis=2) if channels < 3 else decoded[..., 2::-1]  # BGR
-    if channels in (1, 3):
-        return colour
-    alpha = decoded[..., -1:].astype(np.float64) / 65535
-    return (colour * alpha + 65535 * (1 - alpha)).round().astype(np.uint16)
+def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
+    rows, columns, transpose = UPRIGHT[orientation]
+    values = values[:: -1 if rows else 1, :: -1 if columns else 1]
+    return np.array(values.swapaxes(0, 1) if transpose else values, order="C")
 
 
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none or the EXIF data are damaged."""
+def _frames(path: Path) -> int:
+    """How many pictures a file holds; 1 where that cannot be found out."""
     try:
-        value = image.getexif().get(ORIENTATION, 1)
-    except (OSError, SyntaxError, ValueError, KeyError, struct.error):
+        with open_image(path.read_bytes(), path) as image:
+            if image.format == "TIFF":
+                from reblur.datasets.images.tiff import pictures_in
+
+                return pictures_in(path)
+            return getattr(image, "n_frames", 1)
+    except Exception:  # the first picture has been read by now
         return 1
-    return value if value in UPRIGHT else 1
-
-
-def _handed_on(source: Path) -> dict[str, object]:
-    """`exif` and `icc_profile` of a file, as options of Pillow's `save`."""
-    options: dict[str, object] = {}
-    try:
-        image = Image.open(source)
-    except UnidentifiedImageError:  # `_decode` reads some TIFFs that Pillow does not
-        return options
-    with image:
-        try:
-            old = image.getexif()
-            new = Image.Exif()
-            for tag in DESCRIPTIVE_TAGS:
-                if tag in old:
-                    new[tag] = old[tag]
-            for tag in NESTED_TAGS:
-                nested = old.get_ifd(tag)
-                if nested:
-                    new.get_ifd(tag).update(nested)
-            if ORIENTATION in new:
-                new[ORIENTATION] = 1
-            if len(new) or any(new.get_ifd(tag) for tag in NESTED_TAGS):
-                options["exif"] = new.tobytes()  # damaged entries show here
-        except (OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error):
-            pass
-        profile = image.info.get("icc_profile")
-        if profile and profile[16:20] == b"RGB ":  # a CMYK or grey profile fits no RGB pixels
-            options["icc_profile"] = profile
-    return options
 
 
 __all__ = [
+    "FORMATS",
+    "Photograph",
     "is_image",
     "read_image",
     "read_image_16",
+    "read_photograph",
     "to_tensor",
     "to_uint8",
+    "to_uint16",
     "write_image",
 ]

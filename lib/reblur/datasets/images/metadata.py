@@ -1,0 +1,97 @@
+"""What is handed on from a photograph to its restoration: EXIF, XMP and the colour profile."""
+
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from reblur.datasets.images.decoding import ORIENTATION, open_image
+from reblur.errors import ReblurError
+
+EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
+WIDTH, HEIGHT = 0xA002, 0xA003  # of the picture, in the Exif directory
+XMP = 700
+# A TIFF's first directory also says where and how the old file's pixels lie; that stays behind, as
+# do the metadata that Pillow writes by options of their own.
+LAYOUT = frozenset(
+    [*range(254, 260), *range(262, 267), 273, *range(277, 282), 284, *range(288, 294), 301]
+    + [*range(317, 326), 330, *range(332, 348), *range(512, 522), *range(529, 533), XMP, 34675]
+    + [EXIF, GPS]
+)
+
+
+def handed_on(source: Path, size: tuple[int, int], file_format: str) -> dict[str, Any]:
+    """Options of Pillow's `save` for a restoration of `source`, (width, height) pixels upright.
+
+    A tag whose value has not the type that its standard asks for is left out.
+    """
+    try:
+        with source.open("rb") as stream, open_image(stream.read(), source) as image:
+            exif = _exif(image, size)
+            xmp, profile = image.info.get("xmp"), image.info.get("icc_profile")
+    except (UnidentifiedImageError, OSError, ReblurError, Image.DecompressionBombError):
+        return {}  # floating-point TIFFs, say, which Pillow does not open
+    options: dict[str, Any] = {}
+    if exif is not None:
+        options["exif"] = exif
+    if profile and profile[16:20] == b"RGB ":  # a CMYK or grey profile fits no RGB pixels
+        options["icc_profile"] = profile
+    if xmp:
+        packet = _upright(xmp if isinstance(xmp, bytes) else str(xmp).encode())
+        options |= _xmp_option(packet, file_format)
+    return options
+
+
+def _exif(image: Image.Image, size: tuple[int, int]) -> bytes | None:
+    """The EXIF data of the pixels turned upright; None: there are none."""
+    new = Image.Exif()
+    try:
+        old = image.getexif()
+        nested = {tag: old.get_ifd(tag) for tag in (EXIF, GPS)}
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error):
+        return None
+    for tag, value in old.items():
+        if tag not in LAYOUT and _fits({tag: value}):
+            new[tag] = value
+    if ORIENTATION in new:
+        new[ORIENTATION] = 1
+    for directory, tags in nested.items():
+        kept = {tag: value for tag, value in tags.items() if tag != INTEROPERABILITY}
+        kept = {tag: value for tag, value in kept.items() if _fits({tag: value}, directory)}
+        kept |= {tag: n for tag, n in zip((WIDTH, HEIGHT), size, strict=True) if tag in kept}
+        if kept:
+            new.get_ifd(directory).update(kept)
+    content = new.tobytes()
+    return content if len(new) or any(new.get_ifd(tag) for tag in nested) else None
+
+
+def _fits(tags: dict[int, Any], directory: int | None = None) -> bool:
+    """Whether the tags can be written, and read again."""
+    exif = Image.Exif()
+    (exif if directory is None else exif.get_ifd(directory)).update(tags)
+    try:
+        again = Image.Exif()
+        again.load(exif.tobytes())
+        return bool(len(again) if directory is None else again.get_ifd(directory))
+    except Exception:  # a text that is a number, a number that is a text, …
+        return False
+
+
+def _upright(xmp: bytes) -> bytes:
+    """XMP that says of the picture that it stands upright."""
+    return re.sub(
+        rb"(tiff:Orientation(?:\s*=\s*[\"']|>\s*))[1-8]", lambda found: found[1] + b"1", xmp
+    )
+
+
+def _xmp_option(packet: bytes, file_format: str) -> dict[str, Any]:
+    if file_format == "PNG":
+        text = PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", packet.decode("utf-8", "replace"))
+        return {"pnginfo": text}
+    if file_format == "TIFF":
+        return {"tiffinfo": {XMP: packet}}
+    return {"xmp": packet}
