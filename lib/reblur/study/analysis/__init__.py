@@ -1,0 +1,1 @@
+"""From scores to what a reader sees: scores → statistics → summary → tables, figures, claims."""

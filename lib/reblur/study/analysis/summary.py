@@ -1,0 +1,300 @@
+"""The summary of the scores: one row a configuration, data set and metric, with its interval and
+its gain. Tables, figures and claims are made from it and from `difference`."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from reblur.errors import ReblurError
+from reblur.study.analysis.scores import PAIRS, Which, matching, run_frame
+from reblur.study.analysis.statistics import (
+    BOUNDS,
+    LOWER_IS_BETTER,
+    UNBOUNDED,
+    Interval,
+    difference_interval,
+    mean_interval,
+    missing_interval,
+)
+from reblur.study.rows import BLURRED, CONFIGURATION_FIELDS, Run
+
+SUMMARY_COLUMNS = (
+    *CONFIGURATION_FIELDS, "dataset", "metric", "mean", "low", "high", "gain", "gain_low",
+    "gain_high", "better", "seeds", "photographs", "images", "infinite", "note",
+)  # fmt: skip
+NOT_AVAILABLE = "not available"
+
+_Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class _Matrix:
+    """Scores of one configuration on one data set by one metric; NaN where a seed has no value."""
+
+    seeds: tuple[int, ...]
+    images: np.ndarray  # (N,) names, sorted
+    photographs: np.ndarray  # (N,)
+    values: np.ndarray  # (S, N)
+
+    @property
+    def trained(self) -> bool:
+        return self.seeds != (-1,)
+
+    def of(self, images: np.ndarray) -> "_Matrix":
+        """The columns of `images`, which it has all."""
+        places = np.searchsorted(self.images, images)
+        chosen = (self.photographs[places], self.values[:, places])
+        return _Matrix(self.seeds, images, *chosen)
+
+    def images_with(self, wanted: np.ndarray) -> np.ndarray:
+        """Names of the images of which `wanted` (S, N) holds for every seed."""
+        return self.images[wanted.all(axis=0)]
+
+
+def summarise(
+    scores: pd.DataFrame, runs: Sequence[Run], against: str | Which = BLURRED
+) -> pd.DataFrame:
+    """One row a configuration × data set × metric: SUMMARY_COLUMNS.
+
+    `gain` is the mean of the differences, image by image, from `against`; `better` the share of
+    images (0 to 1) on which the configuration's mean over seeds is the better one. A configuration
+    that was asked for and has no score has rows of NaN with the note 'not run', one for each data
+    set and metric on which others of its chapter and task were scored. `infinite` counts images
+    that stand in neither mean nor gain because a score (its own, or that of `against`) is infinite.
+
+    Args:
+        scores: `read_scores`, perhaps with `read_measures` below it.
+        runs: the runs asked for; they also give the order of the rows, the blurred input's first.
+        against: the blurred input of the same chapter and task, or a configuration there: the
+            fields that name it, such as `{"variant": "aligned"}`.
+
+    Raises:
+        ReblurError: the seeds of a configuration were scored on different images, or `against`
+            names several configurations.
+    """
+    found = _matrices(scores)
+    reference = {"variant": against} if isinstance(against, str) else against
+    asked = run_frame(runs).drop_duplicates(list(CONFIGURATION_FIELDS))
+    order = {key: place for place, key in enumerate(_keys(asked))}
+    seeds_asked = pd.Series(list(_keys(run_frame(runs)))).value_counts().to_dict()
+    references = _references(found, reference)
+    rows = []
+    for (key, dataset, metric), matrix in found.items():
+        base = references.get(key[:2], None)
+        theirs = found.get((base, dataset, metric)) if base != key else None
+        row = _row(matrix, theirs, dataset, metric)
+        missing = seeds_asked.get(key, 0) - len(matrix.seeds)
+        if matrix.trained and missing > 0:
+            of = f"{len(matrix.seeds)} of {seeds_asked[key]} seeds"
+            row["note"] = f"{of}; {row['note']}" if row["note"] else of
+        rows.append((key, dataset, metric, row))
+    done = {key for key, _, _ in found}
+    for key in order:
+        if key not in done:
+            # chapter, task and variant are the first three fields of a configuration
+            places = [place[1:] for place in found if _beside(place[0], key)]
+            for dataset, metric in dict.fromkeys(places) or [(None, None)]:
+                rows.append((key, dataset, metric, _values(missing_interval(), None)))
+    rows.sort(key=lambda row: order.get(row[0], -1))
+    records = [
+        dict(zip(CONFIGURATION_FIELDS, key, strict=True))
+        | {"dataset": dataset, "metric": metric}
+        | values
+        for key, dataset, metric, values in rows
+    ]
+    frame = pd.DataFrame(records, columns=list(SUMMARY_COLUMNS))
+    words = ("chapter", "task", "variant", "network", "source", "dataset", "metric", "note")
+    numbers = ("mean", "low", "high", "gain", "gain_low", "gain_high", "better")
+    whole = ("level", "t0")
+    return frame.astype(
+        dict.fromkeys(words, "str") | dict.fromkeys(numbers, float) | dict.fromkeys(whole, "Int64")
+    )
+
+
+def difference(
+    scores: pd.DataFrame,
+    ours: Which,
+    theirs: str | Which | Sequence[Which],
+    dataset: str,
+    metric: str = "psnr",
+) -> Interval:
+    """The interval of the differences ours − theirs, image by image, photographs drawn.
+
+    Seeds are paired where both have the same ones, which trained on the same samples.
+
+    Args:
+        theirs: a configuration, the blurred input of `ours`' chapter and task, or several
+            configurations, of which the mean is taken (they and `ours` need the same seeds): to be
+            better than the mean of two is to win back more than half of what the worse one lacks.
+
+    Returns:
+        An interval without ends and with the note 'not run' where a side has no scores.
+
+    Raises:
+        ReblurError: a side names several configurations, or its seeds were scored on different
+            images.
+    """
+    scores = scores[(scores["dataset"] == dataset) & (scores["metric"] == metric)]
+    us = _one(scores, ours)
+    if isinstance(theirs, str):
+        home = scores[matching(scores, ours)].head(1)
+        fields = {"variant": theirs}
+        if len(home):
+            task = home["task"].iloc[0]
+            fields |= {
+                "chapter": home["chapter"].iloc[0],
+                "task": None if pd.isna(task) else str(task),
+            }
+        theirs = fields
+    others = [theirs] if isinstance(theirs, Run | Mapping) else list(theirs)
+    them = [_one(scores, which) for which in others]
+    if us is None or any(matrix is None for matrix in them):
+        return missing_interval()
+    kept = [matrix for matrix in them if matrix is not None]
+    if len(kept) > 1:
+        if any(matrix.seeds != us.seeds for matrix in kept):
+            return missing_interval("other seeds")
+        images = kept[0].images
+        for matrix in kept[1:]:
+            images = np.intersect1d(images, matrix.images)
+        mean = sum(matrix.of(images).values for matrix in kept) / len(kept)
+        kept = [replace(kept[0].of(images), values=mean)]
+    _, _, interval = _compared(us, kept[0], dataset, metric)
+    return interval
+
+
+def _row(matrix: _Matrix, theirs: _Matrix | None, dataset: str, metric: str) -> dict[str, Any]:
+    """Mean and gain of a configuration; both over the images on which neither side is infinite."""
+    if theirs is None:
+        infinite = np.isinf(matrix.values)
+        kept = matrix.of(matrix.images_with(np.isfinite(matrix.values)))
+        found = _mean(kept, dataset, metric)
+        found = replace(found, infinite=int(infinite.any(axis=0).sum()))
+        return _values(_explained(found, len(matrix.images)), None)
+    ours, better, gain = _compared(matrix, theirs, dataset, metric)
+    mean = replace(_mean(ours, dataset, metric), infinite=gain.infinite)
+    return _values(_explained(mean, len(matrix.images)), gain) | {"better": better}
+
+
+def _mean(matrix: _Matrix, dataset: str, metric: str) -> Interval:
+    if not matrix.values.size:
+        return missing_interval(NOT_AVAILABLE)
+    bounds = BOUNDS.get(metric, UNBOUNDED)
+    return mean_interval(matrix.values, matrix.photographs, dataset, bounds, matrix.trained)
+
+
+def _compared(
+    ours: _Matrix, theirs: _Matrix, dataset: str, metric: str
+) -> tuple[_Matrix, float, Interval]:
+    """Our scores on the images that count, the share of them on which we are better, and the
+    interval of the differences."""
+    both = np.intersect1d(ours.images, theirs.images)
+    a, b = ours.of(both), theirs.of(both)
+    infinite = np.isinf(a.values).any(axis=0) | np.isinf(b.values).any(axis=0)
+    finite = np.isfinite(a.values).all(axis=0) & np.isfinite(b.values).all(axis=0)
+    a, b = a.of(both[finite]), b.of(both[finite])
+    count = int(infinite.sum())
+    if not a.values.size:
+        return a, math.nan, replace(missing_interval(NOT_AVAILABLE), infinite=count)
+    pairing: Literal["paired", "unpaired", "fixed"] = (
+        "fixed" if not b.trained else "paired" if a.seeds == b.seeds else "unpaired"
+    )
+    bounds = BOUNDS.get(metric, UNBOUNDED)
+    found = difference_interval(a.values, b.values, a.photographs, dataset, pairing, bounds)
+    found = replace(found, infinite=count, seeds=found.seeds if a.trained else 0)
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+    better = float((sign * (a.values.mean(axis=0) - b.values.mean(axis=0)) > 0).mean())
+    return a, better, _explained(found, len(ours.images))
+
+
+def _explained(found: Interval, images: int) -> Interval:
+    """A note where images could not be used, beside those that are infinite."""
+    lost = images - found.images - found.infinite
+    words = [found.note] if found.note else []
+    if found.images and lost:
+        words.append(f"on {found.images} of {images} images")
+    if found.infinite:
+        words.append(f"{found.infinite} infinite left out")
+    return replace(found, note="; ".join(words))
+
+
+def _values(mean: Interval, gain: Interval | None) -> dict[str, Any]:
+    nothing = missing_interval("")
+    gain = gain or nothing
+    return {
+        "mean": mean.mean, "low": mean.low, "high": mean.high,
+        "gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high, "better": math.nan,
+        "seeds": mean.seeds, "photographs": mean.photographs, "images": mean.images,
+        "infinite": mean.infinite, "note": mean.note,
+    }  # fmt: skip
+
+
+def _one(scores: pd.DataFrame, which: Which) -> _Matrix | None:
+    """The matrix of the one configuration of `scores` that `which` names; None if there is none."""
+    found = _matrices(scores[matching(scores, which)])
+    if len({key for key, _, _ in found}) > 1:
+        raise ReblurError(f"{which}: names several configurations; name more of its fields.")
+    return next(iter(found.values()), None)
+
+
+def _references(found: Mapping[_Key, _Matrix], which: Which) -> dict[_Key, _Key]:
+    """(chapter, task) → the configuration there that `which` names."""
+    keys = list(dict.fromkeys(key for key, _, _ in found))
+    frame = pd.DataFrame(keys, columns=list(CONFIGURATION_FIELDS), dtype=object)
+    if isinstance(which, Run):
+        which = {name: getattr(which, name) for name in CONFIGURATION_FIELDS}
+    chosen: dict[_Key, _Key] = {}
+    for key, match in zip(keys, matching(frame, which), strict=True):
+        if match and chosen.setdefault(key[:2], key) != key:
+            raise ReblurError(f"{which}: names several configurations; name more of its fields.")
+    return chosen
+
+
+def _matrices(scores: pd.DataFrame) -> dict[tuple[_Key, str, str], _Matrix]:
+    """The scores of each (configuration, data set, metric)."""
+    found = {}
+    by = [*CONFIGURATION_FIELDS, "dataset"]
+    for names, rows in scores.groupby(by, sort=False, dropna=False, observed=True):
+        key, dataset = _plain(names[:-1]), str(names[-1])
+        seeds, seed_codes = np.unique(rows["seed"].to_numpy(), return_inverse=True)
+        images, image_codes = np.unique(rows["image"].to_numpy(dtype=str), return_inverse=True)
+        there = np.zeros((len(seeds), len(images)), bool)
+        there[seed_codes, image_codes] = True
+        if not there.all():
+            words = ", ".join(str(part) for part in key if part is not None)
+            raise ReblurError(
+                f"{words}: not every seed was scored on the same images of {dataset}; score its "
+                "runs again."
+            )
+        homes = np.empty(len(images), dtype=object)
+        homes[image_codes] = rows["photograph"].to_numpy(dtype=object)
+        codes, metrics = pd.factorize(rows["metric"])
+        values = np.full((len(metrics), *there.shape), np.nan)
+        values[codes, seed_codes, image_codes] = rows["value"].to_numpy(dtype=float)
+        for metric, matrix in zip(metrics, values, strict=True):
+            measured = ~np.isnan(matrix).all(axis=1)  # a seed may lack a metric, as a whole
+            kept = tuple(int(seed) for seed in seeds[measured])
+            found[key, dataset, str(metric)] = _Matrix(kept, images, homes, matrix[measured])
+    return found
+
+
+def _beside(other: _Key, key: _Key) -> bool:
+    """Whether a run of `key` would be scored on what `other` was scored on."""
+    return other[:2] == key[:2] and other[2] != PAIRS
+
+
+def _keys(frame: pd.DataFrame) -> list[_Key]:
+    fields = frame[list(CONFIGURATION_FIELDS)]
+    return [_plain(row) for row in fields.itertuples(index=False, name=None)]
+
+
+def _plain(values: Sequence[Any]) -> _Key:
+    """The fields of a configuration as a key: None where one is not set, whole numbers as int."""
+    return tuple(
+        None if pd.isna(value) else value if isinstance(value, str) else int(value)
+        for value in values
+    )
