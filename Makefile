@@ -40,7 +40,7 @@ bench: $(INSTALLED)
 	@$(BIN)/python tests/benchmarks/run.py
 
 lab: $(INSTALLED)
-	@$(BIN)/jupyter lab --notebook-dir=. notebooks
+	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -1,14 +1,20 @@
 """The notebook wrapper: strict parameters, normalised copies, nothing half-written."""
 
+import base64
+import io
 import json
+import os
 import subprocess
 import sys
+import tempfile
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 from reblur.errors import ReblurError
-from reblur.study.notebooks import checked_parameters, declared_parameters, execute
+from reblur.study.notebooks import checked_parameters, declared_parameters, execute, slim
 
 PARAMETERS = 'name = "a"\ncount = 1\nrate = 0.5\nflag = False'
 
@@ -102,3 +108,68 @@ def test_a_failing_notebook_keeps_the_last_good_copy(tmp_path):
     assert (tmp_path / "out.ipynb").read_bytes() == good
     failed = json.loads((tmp_path / "out.failed.ipynb").read_text())
     assert any("ZeroDivisionError" in json.dumps(cell) for cell in failed["cells"])
+
+
+def test_a_dead_kernel_is_one_sentence_and_keeps_the_copy(tmp_path):
+    path = notebook(tmp_path / "n.ipynb", "print('before')", "import os; os._exit(1)")
+    with pytest.raises(ReblurError, match=r"n.ipynb stopped, for its kernel died .*out.failed"):
+        execute(path, tmp_path / "out.ipynb", {})
+    book = nbformat.read(tmp_path / "out.failed.ipynb", as_version=4)
+    assert [out["text"] for cell in book.cells for out in cell.outputs] == ["before\n"]
+    assert not (tmp_path / "out.ipynb").exists()
+
+
+def test_a_long_tmpdir_is_no_obstacle(tmp_path, monkeypatch):
+    long = tmp_path / ("long" * 30)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    path = notebook(tmp_path / "n.ipynb", "print(name)")
+    execute(path, tmp_path / "out.ipynb", {})
+    assert os.listdir(long) == []
+
+
+def test_without_a_short_folder_for_sockets_the_remedy_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("reblur.study.notebooks.SOCKET_FOLDER", 5)
+    path = notebook(tmp_path / "n.ipynb", "print(name)")
+    with pytest.raises(ReblurError, match="set TMPDIR to one"):
+        execute(path, tmp_path / "out.ipynb", {})
+
+
+def encoded(kind, size, mode="RGB"):
+    """A noisy picture in base64, as a notebook holds it."""
+    noise = np.random.default_rng(0).integers(0, 256, (*size, len(mode)), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise, mode).save(stream, kind)
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+@pytest.mark.parametrize(
+    ("data", "kept"),
+    [
+        ({"image/png": encoded("PNG", (8, 8)), "image/jpeg": encoded("JPEG", (8, 8))}, "jpeg"),
+        ({"image/png": encoded("PNG", (8, 8)), "image/webp": "UklG"}, "webp"),
+        ({"image/png": encoded("PNG", (8, 8))}, "png"),
+        ({"image/png": encoded("PNG", (300, 300))}, "jpeg"),
+        ({"image/png": encoded("PNG", (300, 300), "RGBA")}, "jpeg"),
+    ],
+)
+def test_a_picture_is_kept_once(data, kept):
+    widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}}
+    output = nbformat.v4.new_output(
+        "display_data",
+        data | widget | {"text/plain": "picture"},
+        metadata={f"image/{kept}": {"alt": "noise"}} | {"image/png": {"alt": "noise"}},
+    )
+    book = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("picture", outputs=[output])],
+        metadata={"papermill": {"duration": 3}, "widgets": {"state": {}}},
+    )
+    before = dict(output["data"])
+    slim(book)
+    assert set(output["data"]) == {f"image/{kept}", "text/plain"}
+    assert output["metadata"] == {f"image/{kept}": {"alt": "noise"}}
+    assert set(book.metadata) == {"kernelspec", "language_info"}
+    if f"image/{kept}" not in before:
+        picture = Image.open(io.BytesIO(base64.b64decode(output["data"]["image/jpeg"])))
+        assert (picture.format, picture.size) == ("JPEG", (300, 300))
