@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reblur.study.sheets import GAP, LARGEST, TEXT, contact_sheet
+from reblur.study.analysis.sheets import GAP, LARGEST, TEXT, contact_sheet
 
 
 def picture(height, width, colour):

@@ -30,6 +30,7 @@ from reblur.study.training import train_network
 
 #: Multiply-adds are counted at this size, so that they compare across profiles.
 MACS_AT = (720, 1280)
+TRAINING = "reblur.study.training"  # what every training reaches
 
 
 def chapter_module(chapter: str) -> ModuleType:
@@ -37,9 +38,14 @@ def chapter_module(chapter: str) -> ModuleType:
     return importlib.import_module(f"reblur.study.chapters.{chapter}")
 
 
-def domain_of(run: Run) -> ModuleType:
-    """The module of `reblur.study.data` behind a run: its pairs, its objective, its scores."""
+def data_module(run: Run) -> ModuleType:
+    """The module of `reblur.study.data` that a run trains from: its pairs and its objective."""
     return importlib.import_module(chapter_module(run.chapter).DATA)
+
+
+def tests_module(run: Run) -> ModuleType:
+    """The module of `reblur.study.data` that a run is scored by."""
+    return importlib.import_module(chapter_module(run.chapter).TESTS)
 
 
 def all_runs(params: Params, profile: str) -> list[Run]:
@@ -79,7 +85,7 @@ def recipe(params: Params, profile: str, run: Run) -> dict[str, Any]:
     made = {
         "run": run.as_dict(),
         "configuration": config,
-        "trained_by": code_hash((*chapter.TRAINED_BY, module_of(run.network))),
+        "trained_by": code_hash((TRAINING, chapter.DATA, module_of(run.network))),
         "data": data_hashes(trained),
     }
     identity = sha256_of_value({k: made[k] for k in ("configuration", "trained_by", "data")})
@@ -88,7 +94,7 @@ def recipe(params: Params, profile: str, run: Run) -> dict[str, Any]:
         "identity": identity,
         "tests": tests,
         "test_data": known | data_hashes(set(tested) - set(known)),
-        "scored_by": code_hash((*chapter.SCORED_BY, module_of(run.network))),
+        "scored_by": code_hash((chapter.TESTS, module_of(run.network))),
     }
 
 
@@ -143,7 +149,7 @@ def make_run(
         profile, run, made, device, **watching
     )
     restorer = restorer_of(network, device=device, channels_last=True)
-    scores, costs = domain_of(run).score(restorer, network, made, device)
+    scores, costs = tests_module(run).score(restorer, network, made, device)
     folder = run_folder(profile, run)
     write_long(scores, folder / "scores.csv")
     write_long(costs, folder / "cost.csv")
@@ -160,12 +166,12 @@ def train_run(
     Returns:
         The network, and what `run.json` says of the training.
     """
-    domain, config = domain_of(run), made["configuration"]
+    data, config = data_module(run), made["configuration"]
     result = train_network(
         config,
-        domain.training_source(config),
-        domain.objective(config),
-        domain.validation_pairs(config),
+        data.training_source(config),
+        data.objective(config),
+        data.validation_pairs(config),
         scratch_folder(made),
         device,
         **watching,
@@ -193,7 +199,7 @@ def train_run(
 
 def score_blurred(profile: str, run: Run, made: Mapping[str, Any], device: str) -> pd.DataFrame:
     """Score the blurred input itself on the test sets of `run`'s recipe."""
-    scores, _ = domain_of(run).score(do_nothing, None, made, device)
+    scores, _ = tests_module(run).score(do_nothing, None, made, device)
     write_long(scores, blurred_path(profile, run.chapter, run.task))
     return scores
 

@@ -4,12 +4,11 @@ from typing import Any
 
 from reblur.study.params import Params, merged
 from reblur.study.rows import Run
+from reblur.study.chapters.stages import plain_stages
 
 CHAPTER = "scale_recurrent"
 TITLE = "Scale-recurrent networks"
-DATA = "reblur.study.data.motion"
-#: The modules that a training reaches beside its network's, and those that its scores reach.
-TRAINED_BY = SCORED_BY = ("reblur.study.training", DATA)
+DATA, TESTS = "reblur.study.data.motion", "reblur.study.data.motion_tests"
 
 
 def runs(params: Params, profile: str) -> list[Run]:
@@ -54,3 +53,8 @@ def all_data(params: Params, profile: str) -> list[str]:
     """Every data set or folder that the chapter reads in a profile."""
     found = [data_names(configuration(params, profile, run)) for run in runs(params, profile)]
     return sorted({name for names in found for part in names for name in part})
+
+
+def stage_recipes(params: Params, profile: str) -> dict[str, dict[str, Any]]:
+    """What the chapter's stages beside its runs depend on: name → recipe."""
+    return plain_stages(params, profile, CHAPTER)

@@ -1,10 +1,8 @@
-"""Chapter 1's data: pairs of motion blur to train on, to validate on and to test on."""
+"""Chapter 1's data: pairs of motion blur to train on and to validate on."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pandas as pd
-from torch import nn
 
 from reblur.datasets.catalogue.manifests import manifest_names
 from reblur.datasets.images.files import to_uint8
@@ -12,12 +10,8 @@ from reblur.datasets.images.own import open_own_pairs
 from reblur.datasets.images.pairs import Pair, PairCrops, PairFolder, open_pairs_of
 from reblur.datasets.images.photographs import open_photographs
 from reblur.datasets.motion.synthesis import MotionBlur, MotionBlurOptions
-from reblur.evaluation.scoring import Restorer
 from reblur.losses.multi_scale import MultiScaleObjective
-from reblur.study.data.available import is_here, own_folder
-from reblur.study.data.test_sets import TestSet, score_sets, spread, whole
-
-SYNTHETIC = "synthetic"  # the test set of synthesised blur
+from reblur.study.data.available import own_folder
 
 
 def training_source(config: Mapping[str, Any]) -> MotionBlur | PairCrops:
@@ -68,30 +62,3 @@ def validation_pairs(config: Mapping[str, Any]) -> list[Pair]:
     if not part or data["pairs"]:
         return []
     return list(synthesised_pairs(data, "validation", part["pairs"], part["size"], part["seed"]))
-
-
-def test_sets(data: Mapping[str, Any], tests: Mapping[str, Any]) -> dict[str, TestSet]:
-    """Every test set that is here: the synthesised one, and real pairs.
-
-    Args:
-        data: the section that training reads (the simulator's options).
-        tests: `synthetic` and `real` of the profile.
-    """
-    found: dict[str, TestSet] = {}
-    if part := tests["synthetic"]:
-        described = {**data, "photographs": part["photographs"]}
-        pairs = synthesised_pairs(described, "test", part["pairs"], part["size"], part["seed"])
-        found[SYNTHETIC] = whole(SYNTHETIC, list(pairs))
-    real = tests["real"]
-    for name in real["sets"]:
-        if is_here(name):
-            pairs = open_pairs_named(name, "test")
-            found[name] = TestSet(name, pairs, spread(len(pairs), real["pairs"]), real["size"])
-    return found
-
-
-def score(
-    restorer: Restorer, network: nn.Module | None, made: Mapping[str, Any], device: str
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Scores and costs of a restorer on every test set of a recipe that is here."""
-    return score_sets(restorer, test_sets(made["configuration"]["data"], made["tests"]), device)

@@ -1,0 +1,41 @@
+"""Chapter 1's test sets: photographs that are blurred as training pairs are, and real pairs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from torch import nn
+
+from reblur.evaluation.scoring import Restorer
+from reblur.study.data.available import is_here
+from reblur.study.data.motion import open_pairs_named, synthesised_pairs
+from reblur.study.data.test_sets import TestSet, score_sets, spread, whole
+
+SYNTHETIC = "synthetic"  # the test set of synthesised blur
+
+
+def test_sets(data: Mapping[str, Any], tests: Mapping[str, Any]) -> dict[str, TestSet]:
+    """Every test set that is here: the synthesised one, and real pairs.
+
+    Args:
+        data: the section that training reads (the simulator's options).
+        tests: `synthetic` and `real` of the profile.
+    """
+    found: dict[str, TestSet] = {}
+    if part := tests["synthetic"]:
+        described = {**data, "photographs": part["photographs"]}
+        pairs = synthesised_pairs(described, "test", part["pairs"], part["size"], part["seed"])
+        found[SYNTHETIC] = whole(SYNTHETIC, list(pairs))
+    real = tests["real"]
+    for name in real["sets"]:
+        if is_here(name):
+            pairs = open_pairs_named(name, "test")
+            found[name] = TestSet(name, pairs, spread(len(pairs), real["pairs"]), real["size"])
+    return found
+
+
+def score(
+    restorer: Restorer, network: nn.Module | None, made: Mapping[str, Any], device: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores and costs of a restorer on every test set of a recipe that is here."""
+    return score_sets(restorer, test_sets(made["configuration"]["data"], made["tests"]), device)
