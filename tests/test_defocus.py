@@ -55,6 +55,17 @@ def test_a_sample_is_a_function_of_seed_and_index(source):
     assert not torch.equal(other["blurred"], together["blurred"])
 
 
+def test_a_sample_names_the_photograph_of_its_scene():
+    plain = {"black": np.zeros((90, 80, 3), np.uint8), "grey": np.full((80, 90, 3), 99, np.uint8)}
+    depth = np.ones((80, 80), np.float32)
+    measured = [DepthScene(name, image[:80, :80], depth) for name, image in plain.items()]
+    for source in (Photographs(list(plain), list(plain.values())), DepthScenes(measured)):
+        pairs = DefocusPairs(source, options(**QUIET), 32)
+        for index, picture in enumerate(pairs.batch(3, range(12))["aligned"]):
+            expected = "grey" if picture.mean() > 0.2 else "black"
+            assert pairs.photograph_of(3, index) == expected
+
+
 def test_without_misalignment_the_sharp_side_is_the_truth():
     batch = DefocusPairs(PHOTOGRAPHS, options(), 32).batch(0, range(4))
     assert torch.equal(batch["sharp"], batch["aligned"])

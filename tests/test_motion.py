@@ -40,6 +40,9 @@ class Noise:
         ]
         return torch.from_numpy(np.stack(crops)).float() / 255
 
+    def photograph_of(self, seed: int, stream: str, index: int) -> str:
+        return "noise"
+
 
 class Stripes:
     """Eight bright columns, eight dark ones, and so on: as much of either in any full period."""
@@ -47,6 +50,9 @@ class Stripes:
     def crops(self, seed: int, stream: str, indices: Sequence[int], size: int) -> Tensor:
         row = torch.where(torch.arange(size) % 16 < 8, 40 / 255, 200 / 255)
         return row.expand(len(indices), 3, size, size).clone()
+
+    def photograph_of(self, seed: int, stream: str, index: int) -> str:
+        return "stripes"
 
 
 def moved_by(offsets: np.ndarray, gamma: float = 2.2, gain: float = 1.0) -> Exposures:

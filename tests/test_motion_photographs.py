@@ -70,6 +70,20 @@ def test_options_that_cannot_be_are_refused(values: dict[str, Any], sentence: st
         MotionBlurOptions.from_dict(values)
 
 
+def test_a_sample_names_the_photograph_of_its_scene() -> None:
+    """By the grey of plain photographs, one of which is there at two sizes."""
+    greys, names = (10, 60, 60, 200), ["a", "b", "b", "c"]
+    images = [np.full((90 + n, 100, 3), grey, np.uint8) for n, grey in enumerate(greys)]
+    still = MotionBlurOptions(**STILL, **QUIET)
+    source = MotionBlur(Photographs(names, images), still, 40)
+    seen = set()
+    for index, picture in enumerate(source.batch(5, range(30))["sharp"]):
+        name = source.photograph_of(5, index)
+        assert round(255 * picture.mean().item()) == dict(zip(names, greys, strict=True))[name]
+        seen.add(name)
+    assert seen == {"a", "b", "c"}
+
+
 def test_a_photograph_that_is_too_small_is_named() -> None:
     tiny = Photographs(["tiny.png"], [np.zeros((30, 90, 3), np.uint8)])
     with pytest.raises(ReblurError, match=r"tiny\.png.*too small"):

@@ -48,6 +48,13 @@ def test_crops_are_cut_from_the_photographs(photographs):
     assert seen == {0, 1, 2}
 
 
+def test_a_crop_names_its_photograph(photographs):
+    numbers = (photographs.crops(7, "s", range(40), 9) * 255).round()[:, 2, 0, 0]
+    names = [photographs.photograph_of(7, "s", index) for index in range(40)]
+    assert names == [photographs.names[int(number)] for number in numbers]
+    assert set(names) == {"a", "b", "c"}
+
+
 def test_photographs_and_places_are_uniform(photographs):
     crops = (photographs.crops(1, "s", range(3000), 30, augment=False) * 255).round()
     which = crops[:, 2, 0, 0].long().bincount(minlength=3)
@@ -132,7 +139,21 @@ def test_photographs_of_scikit_image():
     assert not set(test.names) & set(training.names)
 
 
+def test_photographs_at_several_sizes():
+    """Each at every factor, under one name."""
+    once = open_photographs(["skimage_photographs"], "test")
+    both = open_photographs(["skimage_photographs"], "test", downscale=[1, 2])
+    assert both.names == [name for name in once.names for _ in range(2)]
+    for n, image in enumerate(once.images):
+        assert np.array_equal(both[2 * n], image)
+        assert np.array_equal(both[2 * n + 1], shrink(image, 2))
+
+
 def test_photographs_that_do_not_fit():
+    with pytest.raises(ReblurError, match=r"is 225×150 .*by 2, less than min_side 160"):
+        open_photographs(["skimage_photographs"], "test", downscale=[1, 2], min_side=160)
+    with pytest.raises(ReblurError, match="downscale"):
+        open_photographs(["skimage_photographs"], "test", downscale=[])
     with pytest.raises(
         ReblurError, match=r"skimage_photographs/chelsea: is 225×150 .*min_side 160"
     ):

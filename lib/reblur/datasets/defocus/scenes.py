@@ -68,6 +68,10 @@ class DepthScenes(Sequence[DepthScene]):
     def __getitem__(self, index: int) -> DepthScene:
         return self.scenes[index]
 
+    def photograph_of(self, seed: int, stream: str, index: int) -> str:
+        """The name of the scene that crop (seed, stream, index) is cut from."""
+        return self.names[numpy_generator(seed, stream, index).integers(len(self.scenes))]
+
     def crops_with_depth(
         self, seed: int, stream: str, indices: Sequence[int], size: int
     ) -> tuple[Float[Tensor, "b 3 size size"], Float[Tensor, "b size size"]]:

@@ -32,6 +32,7 @@ Range = Annotated[
 ]
 
 FARTHEST_FOCUS_M = 1000.0
+SCENE = "defocus/scene"  # the stream that a sample's scene is drawn from
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,10 @@ class DefocusPairs:
         _check(crop >= 1, f"crop must be at least 1 pixel, not {crop}")
         self.photographs, self.options, self.crop = photographs, options, crop
 
+    def photograph_of(self, seed: int, index: int) -> str:
+        """The name of the photograph that is the scene of sample (seed, index)."""
+        return self.photographs.photograph_of(seed, SCENE, index)
+
     def batch(
         self, seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
     ) -> dict[str, Float[Tensor, "b _ h w"]]:
@@ -141,12 +146,10 @@ class DefocusPairs:
         indices = [int(i) for i in indices]
         size = self.crop + 2 * self.options.border
         if isinstance(self.photographs, DepthScenes):
-            photographs, depths = self.photographs.crops_with_depth(
-                seed, "defocus/scene", indices, size
-            )
+            photographs, depths = self.photographs.crops_with_depth(seed, SCENE, indices, size)
             depths = depths.to(device)
         else:
-            photographs = self.photographs.crops(seed, "defocus/scene", indices, size)
+            photographs = self.photographs.crops(seed, SCENE, indices, size)
             depths = self.options.scene.draw(seed, "defocus/depth", indices, size, size, device)
         return _triplets(photographs.to(device), depths, self.options, seed, indices)
 

@@ -18,7 +18,7 @@ from reblur.randomness import numpy_generator
 
 
 class Photographs:
-    """Photographs as (H, W, 3) uint8 arrays, with their names.
+    """Photographs as (H, W, 3) uint8 arrays, with their names; one at two sizes has its name twice.
 
     Raises:
         ReblurError: there are none.
@@ -34,6 +34,10 @@ class Photographs:
 
     def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
         return self.images[index]
+
+    def photograph_of(self, seed: int, stream: str, index: int) -> str:
+        """The name of the photograph that crop (seed, stream, index) is cut from."""
+        return self.names[numpy_generator(seed, stream, index).integers(len(self.names))]
 
     def crops(
         self, seed: int, stream: str, indices: Sequence[int], size: int, augment: bool = True
@@ -67,7 +71,10 @@ class Photographs:
 
 
 def open_photographs(
-    manifest_names: list[str], split: str, downscale: int = 1, min_side: int = 1
+    manifest_names: list[str],
+    split: str,
+    downscale: int | Sequence[int] = 1,
+    min_side: int = 1,
 ) -> Photographs:
     """Read the photographs of a split into memory, in the order of the manifests.
 
@@ -76,31 +83,35 @@ def open_photographs(
         split: train, validation or test.
         downscale: a whole factor from 1; each pixel becomes the mean of factor × factor of the
             file's (display-encoded) values, which also takes away the softness of large files.
+            Of several factors, every photograph is there at each, one after the other.
         min_side: what the shorter side must measure after that, in pixels.
 
     Raises:
         ReblurError: data that are missing, an unknown split, or a photograph that is too small.
     """
-    if downscale < 1:
-        raise ReblurError(f"downscale {downscale}: takes a whole factor from 1.")
+    factors = [downscale] if isinstance(downscale, int) else list(downscale)
+    if not factors or min(factors) < 1:
+        raise ReblurError(f"downscale {downscale}: takes a whole factor from 1, or several.")
     named = [
         (f"{name}/{path.stem}", path) for name in manifest_names for path in files_of(name, split)
     ]
 
-    def read(entry: tuple[str, Path]) -> UInt8[np.ndarray, "h w 3"]:
+    def read(entry: tuple[str, Path]) -> list[UInt8[np.ndarray, "_ _ 3"]]:
         name, path = entry
-        image = shrink(read_image(path), downscale)
-        if min(image.shape[:2]) < min_side:
-            raise ReblurError(
-                f"{name}: is {image.shape[1]}×{image.shape[0]} pixels after downscaling by "
-                f"{downscale}, less than min_side {min_side}; lower one of the two."
-            )
-        return image
+        photograph = read_image(path)
+        images = [shrink(photograph, factor) for factor in factors]
+        for factor, image in zip(factors, images, strict=True):
+            if min(image.shape[:2]) < min_side:
+                raise ReblurError(
+                    f"{name}: is {image.shape[1]}×{image.shape[0]} pixels after downscaling by "
+                    f"{factor}, less than min_side {min_side}; lower one of the two."
+                )
+        return images
 
     # Decoding lets other threads run; more than some would only hold more large files in memory.
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        images = list(pool.map(read, named))
-    return Photographs([name for name, _ in named], images)
+        images = [image for sizes in pool.map(read, named) for image in sizes]
+    return Photographs([name for name, _ in named for _ in factors], images)
 
 
 def shrink(image: UInt8[np.ndarray, "h w 3"], factor: int) -> UInt8[np.ndarray, "p q 3"]:

@@ -24,17 +24,21 @@ from reblur.randomness import torch_generator
 
 __all__ = ["MotionBlur", "MotionBlurOptions", "synthesise_pair"]
 
+SCENE = "motion/scene"  # the stream that a sample's scene is drawn from
 TILE = 512  # pixels; whole photographs are made tile by tile, in bounded memory
 Pictures = tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 3 h w"]]
 
 
 @runtime_checkable
 class CropSource(Protocol):
-    """Where sharp crops come from: each a function of (seed, stream, index), values in [0, 1]."""
+    """Where sharp crops come from: each a function of (seed, stream, index), values in [0, 1], of
+    a photograph with a name."""
 
     def crops(
         self, seed: int, stream: str, indices: Sequence[int], size: int
     ) -> Float[Tensor, "b 3 {size} {size}"]: ...
+
+    def photograph_of(self, seed: int, stream: str, index: int) -> str: ...
 
 
 class MotionBlur:
@@ -47,6 +51,10 @@ class MotionBlur:
         if crop < 1:
             raise ReblurError(f"motion blur: crop must be at least 1 pixel, not {crop}.")
         self.photographs, self.options, self.crop = photographs, options, crop
+
+    def photograph_of(self, seed: int, index: int) -> str:
+        """The name of the photograph that is the scene of sample (seed, index)."""
+        return self.photographs.photograph_of(seed, SCENE, index)
 
     def batch(
         self, seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
@@ -65,7 +73,7 @@ class MotionBlur:
             return self.photographs.crops(seed, stream, chosen, self.crop + 2 * options.margin)
 
         rows = np.arange(len(indices))
-        scenes = crops("motion/scene", rows)
+        scenes = crops(SCENE, rows)
         having = [rows[exposures.layers > n] for n in range(exposures.layers.max(initial=0))]
         things = [crops(f"motion/thing{n}", some) for n, some in enumerate(having)]
 
