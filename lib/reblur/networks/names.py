@@ -60,6 +60,7 @@ def denoiser_names() -> list[str]:
     return list(DENOISERS)
 
 
-def module_of(name: str) -> str:
-    """The module that holds a network's class, such as "reblur.networks.nafnet"."""
-    return f"reblur.networks.{(NETWORKS | DENOISERS)[name][0]}"
+def class_of(name: str) -> str:
+    """Where a network's class stands, such as "reblur.networks.nafnet:NAFNet"."""
+    module, cls, _ = (NETWORKS | DENOISERS)[name]
+    return f"reblur.networks.{module}:{cls}"

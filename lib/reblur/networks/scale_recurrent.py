@@ -26,7 +26,6 @@ class Stage(nn.Module):
         kernel: int,
         blocks: int,
         recurrence: str,
-        recurrent_kernel: int,
         residual_blocks: bool,
         flat: bool,
     ) -> None:
@@ -38,7 +37,7 @@ class Stage(nn.Module):
         self.in_block = EBlock(6, c1, stride=1, **layers)
         self.encoder1 = EBlock(c1, c2, stride=stride, **layers)
         self.encoder2 = EBlock(c2, c3, stride=stride, **layers)
-        self.cell = cell_of(recurrence, c3, recurrent_kernel)
+        self.cell = cell_of(recurrence, c3)
         self.decoder2 = DBlock(c3, c2, enlarge=not flat, **layers)
         self.decoder1 = DBlock(c2, c1, enlarge=not flat, **layers)
         self.out_block = OutBlock(c1, **layers)
@@ -87,7 +86,6 @@ class ScaleRecurrent(nn.Module):
         recurrence: "convlstm", "gru", "rnn", "none" (a convolution in the cell's place), or
             "identity" (nothing in its place).
         kernel: side of the convolutions' kernels, odd; deconvolutions always have 4×4.
-        recurrent_kernel: side of the cell's kernels, odd.
         blocks: ResBlocks in each encoder and decoder block.
         shared_weights: one θ for all scales, else one for each (the cascade SC).
         residual_blocks: ResBlocks add their input.
@@ -105,7 +103,6 @@ class ScaleRecurrent(nn.Module):
         upsampling: str = "bilinear",
         recurrence: str = "convlstm",
         kernel: int = 3,
-        recurrent_kernel: int = 3,
         blocks: int = 3,
         shared_weights: bool = True,
         residual_blocks: bool = True,
@@ -117,13 +114,13 @@ class ScaleRecurrent(nn.Module):
             raise ReblurError(f"scales: {scales} is not possible; choose 1, 2 or 3.")
         if min(width, blocks) < 1:
             raise ReblurError("width and blocks: must be 1 or more.")
-        if kernel % 2 == 0 or recurrent_kernel % 2 == 0 or min(kernel, recurrent_kernel) < 1:
-            raise ReblurError("kernel and recurrent_kernel: must be odd, such as 3 or 5.")
+        if kernel % 2 == 0 or kernel < 1:
+            raise ReblurError("kernel: must be odd, such as 3 or 5.")
         self.scales = scales
         self.multiple = 2 ** (scales - 1) * (1 if flat else 4)
         self.residual_output = residual_output
         self.stages = nn.ModuleList(
-            Stage(width, kernel, blocks, recurrence, recurrent_kernel, residual_blocks, flat)
+            Stage(width, kernel, blocks, recurrence, residual_blocks, flat)
             for _ in range(1 if shared_weights else scales)
         )  # coarse to fine
         self.transitions = nn.ModuleList(

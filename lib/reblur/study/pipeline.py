@@ -44,7 +44,7 @@ def committed(root: Path, profile: str) -> bool:
 def pipeline_of(params: Params, profile: str) -> dict[str, Any]:
     """What the stages of a profile run over: chapters, runs, and targets of chapter 3."""
     runs = all_runs(params, profile)
-    entry: dict[str, Any] = {"chapters": {name: "" for name in params.profile(profile).chapters}}
+    entry: dict[str, Any] = {"chapters": dict.fromkeys(params.profile(profile).chapters, "")}
     plain = [run for run in runs if run.source is None]
     made = [run for run in runs if run.source is not None]
     if plain:
@@ -111,7 +111,11 @@ def stages_of(params: Params, profile: str, cached: bool) -> dict[str, Any]:
     stages[f"{profile}_compare"] = each(
         "chapters",
         cmd=notebook("compare_${key}", "compare_${key}"),
-        deps=[f"{at}/recipes/compare-${{key}}.json", f"{at}/blurred/${{key}}", f"{at}/runs/${{key}}"],
+        deps=[
+            f"{at}/recipes/compare-${{key}}.json",
+            f"{at}/blurred/${{key}}",
+            f"{at}/runs/${{key}}",
+        ],
         outs=kept(f"{at}/tables/${{key}}", f"{at}/figures/${{key}}"),
         metrics=kept(f"{at}/metrics/${{key}}.json"),
     )

@@ -1,8 +1,9 @@
 """What made a result: the code that it reaches, its data, the libraries and the machine.
 
-The code of a result is the import closure of a few modules: every module of `reblur` that they
-import, directly or not, as syntax trees without docstrings and comments. A changed comment changes
-nothing; a changed loss function changes the hash of every run that reaches it, and of no other.
+The code of a result is what a few functions reach: every function, class and constant of `reblur`
+that they name, directly or not, as syntax trees without docstrings and comments. A changed comment
+changes nothing; a changed loss function changes the hash of every run that reaches it, and of no
+other.
 """
 
 import ast
@@ -10,7 +11,8 @@ import hashlib
 import platform
 import subprocess
 from collections.abc import Iterable
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,9 @@ import reblur
 from reblur.files import sha256_of_value
 
 PACKAGE = Path(reblur.__file__).parent
-#: Modules that hold names alone: what they say of a run stands in its configuration.
-DECLARATIONS = ("reblur", "reblur.networks.names")
+#: Modules that no result follows from beyond what its identity holds anyhow: the names of networks
+#: (their options stand in the configuration), where data lie (their contents are hashed), sentences.
+APART = ("reblur", "reblur.networks.names", "reblur.datasets.catalogue", "reblur.errors")
 LIBRARIES = (
     "torch",
     "torchvision",
@@ -46,49 +49,140 @@ def path_of(module: str) -> Path | None:
     return None
 
 
-@lru_cache(maxsize=None)
-def _module(path: Path, modified: int) -> tuple[str, tuple[str, ...]]:
-    """(hash of the code without docstrings and comments, names that it may import from reblur)."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    imported: list[str] = []
-    for node in ast.walk(tree):
-        match node:
-            case ast.Import(names=names):
-                imported += [alias.name for alias in names]
-            case ast.ImportFrom(module=str(module), names=names, level=0):
-                imported += [module, *(f"{module}.{alias.name}" for alias in names)]
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
+@dataclass(frozen=True)
+class _Definition:
+    """A statement at the top of a module: its hash, and what it refers to.
+
+    Attributes:
+        code: hash of its syntax tree, without docstrings (comments are in no tree).
+        names: names that it reads, and attributes of such names: ("losses", "charbonnier").
+        imports: what it imports itself: (module, name).
+    """
+
+    code: str
+    names: frozenset[tuple[str, str | None]]
+    imports: frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class _Module:
+    """The definitions of a module by name, what runs at its import besides, and its imports."""
+
+    definitions: dict[str, _Definition]
+    always: dict[str, _Definition]
+    imports: dict[str, tuple[str, str | None]]  # local name -> (module, name; None: the module)
+
+
+def _definition(node: ast.AST) -> _Definition:
+    imports = frozenset(
+        (part.module, alias.name)
+        for part in ast.walk(node)
+        if isinstance(part, ast.ImportFrom) and part.module and _is_ours(part.module)
+        for alias in part.names
+    )
+    names = {
+        (part.value.id, part.attr)
+        for part in ast.walk(node)
+        if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name)
+    }
+    names |= {(part.id, None) for part in ast.walk(node) if isinstance(part, ast.Name)}
+    for part in ast.walk(node):
+        body = getattr(part, "body", None)
         if isinstance(body, list):
-            node.body = [part for part in body if not _is_text(part)] or [ast.Pass()]
-    code = ast.dump(tree, annotate_fields=False)
-    ours = tuple(name for name in imported if name.split(".")[0] == "reblur")
-    return hashlib.sha256(code.encode()).hexdigest(), ours
+            part.body = [inner for inner in body if not _is_text(inner)] or [ast.Pass()]
+    code = hashlib.sha256(ast.dump(node, annotate_fields=False).encode()).hexdigest()
+    return _Definition(code, frozenset(names), imports)
 
 
 def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def closure(modules: Iterable[str]) -> dict[str, str]:
-    """Every module that `modules` reach by imports, they included → the hash of its code."""
+def _is_ours(module: str) -> bool:
+    return module.split(".")[0] == "reblur" and not _apart(module)
+
+
+def _apart(module: str) -> bool:
+    return module in APART or module.startswith("reblur.datasets.catalogue.")
+
+
+@cache
+def _read_module(path: Path, modified: int) -> _Module:
+    definitions: dict[str, _Definition] = {}
+    always: dict[str, _Definition] = {}
+    imports: dict[str, tuple[str, str | None]] = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        match node:
+            case ast.Import() | ast.Expr(value=ast.Constant()):
+                pass
+            case ast.ImportFrom(module=str(module), names=names):
+                for alias in names if _is_ours(module) else ():
+                    inner = f"{module}.{alias.name}"
+                    whole = path_of(inner) is not None
+                    imports[alias.asname or alias.name] = (
+                        (inner, None) if whole else (module, alias.name)
+                    )
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                read = {
+                    d.value.id
+                    for part in node.decorator_list
+                    for d in ast.walk(part)
+                    if isinstance(d, ast.Attribute) and isinstance(d.value, ast.Name)
+                }
+                # What hooks itself into another definition of the module runs at its import.
+                where = always if read & definitions.keys() else definitions
+                where[name if where is definitions else f"{name}@{node.lineno}"] = _definition(node)
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                definitions[name] = _definition(node)
+            case _:
+                always[f"@{node.lineno}"] = _definition(node)
+    return _Module(definitions, always, imports)
+
+
+def closure(entries: Iterable[str]) -> dict[str, str]:
+    """Every definition that `entries` reach, they included: "module:name" → the hash of its code.
+
+    It follows names, module by module: a definition that a result does not reach is no part of it,
+    though it stands in a file that it reads.
+
+    Args:
+        entries: "module:name" of a function, class or constant; "module:*" is all of it.
+    """
     found: dict[str, str] = {}
-    waiting = list(modules)
+    waiting: list[tuple[str, str | None]] = [tuple(e.split(":")) for e in entries]  # type: ignore
     while waiting:
-        name = waiting.pop()
-        path = path_of(name)
-        if path is None or name in found or name in DECLARATIONS:
+        module, name = waiting.pop()
+        path = path_of(module)
+        if path is None or f"{module}:{name}" in found or _apart(module):
             continue
-        found[name], imported = _module(path, path.stat().st_mtime_ns)
-        waiting += imported
-        parent = name.rpartition(".")[0]
-        waiting += [parent] if "." in parent else []
-    return dict(sorted(found.items()))
+        read = _read_module(path, path.stat().st_mtime_ns)
+        if name in (None, "*"):
+            waiting += [(module, inner) for inner in read.definitions]
+            continue
+        if name in read.imports:  # handed on
+            waiting.append(read.imports[name])
+            continue
+        reached = {key: d for key, d in read.always.items() if f"{module}:{key}" not in found}
+        if name in read.definitions:
+            reached[name] = read.definitions[name]
+        elif path_of(f"{module}.{name}") is not None:
+            waiting.append((f"{module}.{name}", None))
+        for key, definition in reached.items():
+            found[f"{module}:{key}"] = definition.code
+            waiting += definition.imports
+            for base, attribute in definition.names:
+                if base in read.definitions:
+                    waiting.append((module, base))
+                elif base in read.imports:
+                    there, what = read.imports[base]
+                    # A module is used by its attributes; its bare name stands beside each of them.
+                    waiting += [(there, what or attribute)] if what or attribute else []
+    return {key: found[key] for key in sorted(found)}
 
 
-def code_hash(modules: Iterable[str]) -> str:
-    """One hash of the import closure of `modules`."""
-    return sha256_of_value(closure(modules))
+def code_hash(entries: Iterable[str]) -> str:
+    """One hash of all that `entries` reach; where a definition stands does not matter."""
+    return sha256_of_value(sorted(closure(entries).values()))
 
 
 def code_state() -> dict[str, Any]:

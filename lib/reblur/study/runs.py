@@ -20,7 +20,7 @@ from reblur.errors import ReblurError
 from reblur.evaluation.scoring import do_nothing, restorer_of
 from reblur.files import atomic_path, sha256_of_file, sha256_of_value, write_json, write_text
 from reblur.networks.complexity import count_macs, count_parameters
-from reblur.networks.names import module_of
+from reblur.networks.names import NETWORKS, class_of
 from reblur.networks.weights import save_network
 from reblur.study.data.available import data_hashes, noted, trained_on
 from reblur.study.params import Params, project_root, results_folder
@@ -30,7 +30,6 @@ from reblur.study.training import train_network
 
 #: Multiply-adds are counted at this size, so that they compare across profiles.
 MACS_AT = (720, 1280)
-TRAINING = "reblur.study.training"  # what every training reaches
 
 
 def chapter_module(chapter: str) -> ModuleType:
@@ -68,6 +67,24 @@ def find_run(params: Params, profile: str, name: str) -> Run:
     return known[name]
 
 
+def source_name(config: Mapping[str, Any]) -> str:
+    """The function of the chapter's data module that gives the training samples."""
+    return "from_pairs" if config["data"].get("pairs") else "from_photographs"
+
+
+def training_code(run: Run, config: Mapping[str, Any]) -> list[str]:
+    """What the weights of a run follow from: the entries of `provenance.code_hash`."""
+    data = chapter_module(run.chapter).DATA
+    parts = [f"{data}:{n}" for n in (source_name(config), "objective", "validation_pairs")]
+    return ["reblur.study.training:train_network", class_of(run.network), *parts]
+
+
+def scoring_code(run: Run) -> list[str]:
+    """What the scores of a run follow from besides its weights."""
+    tests = chapter_module(run.chapter).TESTS
+    return ["reblur.evaluation.scoring:restorer_of", class_of(run.network), f"{tests}:score"]
+
+
 def recipe(params: Params, profile: str, run: Run) -> dict[str, Any]:
     """Everything that a run's files follow from, as JSON values.
 
@@ -79,13 +96,15 @@ def recipe(params: Params, profile: str, run: Run) -> dict[str, Any]:
     chapter = chapter_module(run.chapter)
     config = chapter.configuration(params, profile, run)
     config |= {"seed": run.seed, "machine": params.profile(profile).machine.as_dict()}
+    network = config["network"]
+    network["options"] = {**NETWORKS[run.network][2], **network["options"]}
     tests = config.pop("tests")
     trained, tested = chapter.data_names({**config, "tests": tests})
     real = noted(profile)
     made = {
         "run": run.as_dict(),
         "configuration": config,
-        "trained_by": code_hash((TRAINING, chapter.DATA, module_of(run.network))),
+        "trained_by": code_hash(training_code(run, config)),
         "data": data_hashes(trained),
     }
     identity = sha256_of_value({k: made[k] for k in ("configuration", "trained_by", "data")})
@@ -94,7 +113,7 @@ def recipe(params: Params, profile: str, run: Run) -> dict[str, Any]:
         "identity": identity,
         "tests": tests,
         "test_data": known | data_hashes(set(tested) - set(known)),
-        "scored_by": code_hash((chapter.TESTS, module_of(run.network))),
+        "scored_by": code_hash(scoring_code(run)),
     }
 
 
@@ -169,7 +188,7 @@ def train_run(
     data, config = data_module(run), made["configuration"]
     result = train_network(
         config,
-        data.training_source(config),
+        getattr(data, source_name(config))(config),
         data.objective(config),
         data.validation_pairs(config),
         scratch_folder(made),

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from reblur.study.chapters.stages import plain_stages
 from reblur.study.params import Params, merged
 from reblur.study.rows import Run
-from reblur.study.chapters.stages import plain_stages
 
 CHAPTER = "scale_recurrent"
 TITLE = "Scale-recurrent networks"

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-
 from reblur.datasets.catalogue.manifests import manifest_names
 from reblur.datasets.images.files import to_uint8
 from reblur.datasets.images.own import open_own_pairs
@@ -14,12 +13,14 @@ from reblur.losses.multi_scale import MultiScaleObjective
 from reblur.study.data.available import own_folder
 
 
-def training_source(config: Mapping[str, Any]) -> MotionBlur | PairCrops:
-    """The source of training pairs: made of photographs, or crops of pairs that exist (`pairs`)."""
-    data, crop = config["data"], config["crop"]
-    if data["pairs"]:
-        return PairCrops(open_pairs_named(data["pairs"], "train"), crop)
-    return synthesis(data, "train", crop)
+def from_photographs(config: Mapping[str, Any]) -> MotionBlur:
+    """Training pairs that are made of photographs."""
+    return synthesis(config["data"], "train", config["crop"])
+
+
+def from_pairs(config: Mapping[str, Any]) -> PairCrops:
+    """Training crops of pairs that exist: a data set of the manifests, or a folder."""
+    return PairCrops(open_pairs_named(config["data"]["pairs"], "train"), config["crop"])
 
 
 def objective(config: Mapping[str, Any]) -> MultiScaleObjective:
