@@ -156,7 +156,7 @@ class TestAlignment:
         pair = Pair(name="one", scene="one", blurred=misaligned(), sharp=SHARP)
         frame = score_pairs(do_nothing, [pair], "shifted", compare=compare_aligned, lpips=False)
         assert frame["psnr"][0] == compare_aligned(SHARP, misaligned())["psnr"]
-        assert frame.attrs["not_available"] == ["ssim_matlab", "lpips"]
+        assert frame.attrs["not_available"] == ["psnr_tone", "psnr_detail", "ssim_matlab", "lpips"]
 
     @pytest.mark.parametrize(
         ("restored", "said"),

@@ -36,6 +36,8 @@ def test_doing_nothing_scores_the_blurred_photographs(tmp_path):
     assert list(frame["scene"]) == ["scene of cat", "scene of cup"]
     for row, pair in zip(frame.itertuples(), pairs(), strict=True):
         assert row.psnr == metrics.psnr(pair.sharp, pair.blurred)
+        assert row.psnr_tone == pytest.approx(row.psnr, abs=1e-9)
+        assert row.psnr_detail == pytest.approx(row.psnr, abs=1e-9)
         assert row.ssim == metrics.ssim(pair.sharp, pair.blurred)
         assert row.ssim_matlab == metrics.ssim_matlab(pair.sharp, pair.blurred)
 
@@ -65,8 +67,8 @@ def test_the_same_restorations_give_the_same_bytes(tmp_path):
     first, second = (tmp_path / name / "scores.csv" for name in ("first", "second"))
     assert first.read_bytes() == second.read_bytes()
     lines = first.read_text().splitlines()
-    assert lines[0] == "dataset,image,scene,psnr,ssim,ssim_matlab,lpips"
-    assert [len(value.partition(".")[2]) for value in lines[1].split(",")[3:6]] == [4, 6, 6]
+    assert lines[0] == "dataset,image,scene,psnr,psnr_tone,psnr_detail,ssim,ssim_matlab,lpips"
+    assert [len(value.partition(".")[2]) for value in lines[1].split(",")[3:8]] == [4, 4, 4, 6, 6]
     read = pd.read_csv(first)
     assert np.allclose(read["psnr"], frame["psnr"], atol=5e-5)
     cost = pd.read_csv(tmp_path / "first" / "cost.csv")

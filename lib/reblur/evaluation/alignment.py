@@ -90,7 +90,9 @@ def align(sharp: UInt8[np.ndarray, "h w 3"], restored: UInt8[np.ndarray, "h w 3"
     return Aligned(warped * inside, x * inside, mask, homography)
 
 
-def compare_aligned(sharp: np.ndarray, restored: np.ndarray) -> dict[str, float]:
+def compare_aligned(
+    sharp: np.ndarray, restored: np.ndarray, blurred: np.ndarray | None = None
+) -> dict[str, float]:
     """PSNR (dB) and Gaussian-window SSIM after `align`, over the mask: `PROTOCOL`.
 
     A comparison for `scoring.score_pairs`. SSIM windows count by the mask at their centre. The
@@ -98,6 +100,7 @@ def compare_aligned(sharp: np.ndarray, restored: np.ndarray) -> dict[str, float]
 
     Args:
         sharp, restored: (H, W, 3) uint8 RGB of one size, at least 11×11 pixels.
+        blurred: not looked at.
 
     Raises:
         ReblurError: the sizes differ or are too small, or the alignment does not converge.

@@ -74,7 +74,7 @@ def _scores(
     pair: Pair, restored: UInt8[np.ndarray, "h w 3"], flow: str
 ) -> Iterator[tuple[str, dict[str, float]]]:
     unknown = dict.fromkeys(METRICS, float("nan"))
-    yield "raw", unknown | compare_pixels(pair.sharp, restored)
+    yield "raw", unknown | compare_pixels(pair.sharp, restored, pair.blurred)
     for name, onto in (("to_input", pair.blurred), ("to_output", restored)):
         truth, covered = warp_truth(pair.sharp, onto, flow)
         yield name, unknown | compare_masked(truth, restored, covered)

@@ -18,15 +18,17 @@ from reblur.errors import ReblurError
 from reblur.evaluation.tiling import Precision, restore_image
 from reblur.files import write_text
 from reblur.measures.full_reference import lpips_available, lpips_distance, psnr, ssim, ssim_matlab
+from reblur.measures.tone_detail import tone_and_detail
 
 Restorer = Callable[[np.ndarray], np.ndarray]  # (H, W, 3) uint8 RGB -> the same, restored
-Comparison = Callable[[np.ndarray, np.ndarray], dict[str, float]]  # sharp, restored -> metrics
+# sharp, restored, blurred -> metrics
+Comparison = Callable[[np.ndarray, np.ndarray, np.ndarray], dict[str, float]]
 
-METRICS = ("psnr", "ssim", "ssim_matlab", "lpips")
+METRICS = ("psnr", "psnr_tone", "psnr_detail", "ssim", "ssim_matlab", "lpips")
 SCORE_COLUMNS = ("dataset", "image", "scene", *METRICS)
 COST_COLUMNS = ("dataset", "image", "seconds", "peak_memory_mb")
 
-_DECIMALS = {"psnr": 4, "ssim": 6, "ssim_matlab": 6, "lpips": 5}
+_DECIMALS = {"psnr": 4, "psnr_tone": 4, "psnr_detail": 4, "ssim": 6, "ssim_matlab": 6, "lpips": 5}
 _COST_DECIMALS = {"seconds": 4, "peak_memory_mb": 1}
 _WARM_UP_SIDE = 128
 
@@ -36,13 +38,20 @@ def do_nothing(photograph: np.ndarray) -> np.ndarray:
     return photograph
 
 
-def compare_pixels(sharp: np.ndarray, restored: np.ndarray) -> dict[str, float]:
-    """PSNR and both SSIMs of two (H, W, 3) uint8 photographs, pixel by pixel as they are."""
-    return {
+def compare_pixels(
+    sharp: np.ndarray, restored: np.ndarray, blurred: np.ndarray
+) -> dict[str, float]:
+    """PSNR, its parts by tone and detail (`tone_and_detail`) and both SSIMs of (H, W, 3) uint8
+    photographs, pixel by pixel as they are. The parts are left out where the blurred photograph is
+    of another size, as for super-resolution."""
+    scores = {
         "psnr": psnr(sharp, restored),
         "ssim": ssim(sharp, restored),
         "ssim_matlab": ssim_matlab(sharp, restored),
     }
+    if blurred.shape == restored.shape:
+        scores |= tone_and_detail(sharp, blurred, restored)
+    return scores
 
 
 def restorer_of(
@@ -95,9 +104,9 @@ def score_pairs(
         progress: show a progress bar.
 
     Returns:
-        One row a pair, with the columns dataset, image, scene, psnr (dB), ssim, ssim_matlab, lpips,
-        seconds, peak_memory_mb. A metric that is not available is NaN in every row, and
-        `frame.attrs["not_available"]` names it.
+        One row a pair, with the columns dataset, image, scene, psnr, psnr_tone, psnr_detail (dB),
+        ssim, ssim_matlab, lpips, seconds, peak_memory_mb. A metric that is not available is NaN in
+        every row, and `frame.attrs["not_available"]` names it.
 
     Raises:
         ReblurError: no pairs at all, a name that comes twice, or a restored photograph of another
@@ -118,7 +127,7 @@ def score_pairs(
         with measured(cost, device):
             restored = restorer(pair.blurred)
         try:
-            scores = compare(pair.sharp, restored)
+            scores = compare(pair.sharp, restored, pair.blurred)
             if with_lpips:
                 scores |= {"lpips": lpips_distance(pair.sharp, restored, device)}
         except ReblurError as error:

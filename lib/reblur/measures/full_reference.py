@@ -19,6 +19,9 @@ from reblur.errors import ReblurError
 CONVENTIONS: dict[str, str] = {
     "psnr": "PSNR in dB: RGB, rounded to 8 bit, data range 255, one mean squared error an image, "
     "then the mean over images.",
+    "psnr_tone": "PSNR in dB of the blurred picture plus the low-passed (Gaussian, σ 8 px) part of "
+    "what the restorer changed; neither rounded nor clipped.",
+    "psnr_detail": "PSNR in dB of the restored picture less that part.",
     "ssim": "SSIM, Gaussian window: 11×11, σ 1.5, population covariance, each colour channel by "
     "itself, data range 255, mean over the windows inside the image (scikit-image with "
     "gaussian_weights=True, sigma=1.5, use_sample_covariance=False).",
