@@ -28,13 +28,12 @@ logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 ORIENTATION = 0x0112
 RAW = "is a camera's raw file; convert it to TIFF or JPEG first (darktable, RawTherapee, dcraw)."
-#: Suffixes of camera raw files; many of them are TIFFs whose first picture is a thumbnail.
-RAW_SUFFIXES = frozenset(
-    (".3fr", ".ari", ".arw", ".bay", ".cap", ".cr2", ".cr3", ".crw", ".dcr", ".dcs", ".dng")
-    + (".erf", ".fff", ".gpr", ".iiq", ".k25", ".kdc", ".mdc", ".mef", ".mos", ".mrw", ".nef")
-    + (".nrw", ".orf", ".pef", ".ptx", ".raf", ".raw", ".rw2", ".rwl", ".rwz", ".sr2", ".srf")
-    + (".srw", ".x3f")
+_RAW = (
+    "3fr ari arw bay cap cr2 cr3 crw dcr dcs dng erf fff gpr iiq k25 kdc mdc mef mos mrw nef nrw "
+    "orf pef ptx raf raw rw2 rwl rwz sr2 srf srw x3f"
 )
+#: Suffixes of camera raw files; many of them are TIFFs whose first picture is a thumbnail.
+RAW_SUFFIXES = frozenset(f".{name}" for name in _RAW.split())
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 
 
@@ -155,7 +154,7 @@ def _by_pillow(image: Image.Image, path: Path) -> tuple[np.ndarray, np.ndarray |
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         grey = sixteen_bits(np.asarray(image), path)
         return grey[..., None].repeat(3, axis=2), None
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+    if image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         pixels = np.asarray(image.convert("RGBA"))
         return pixels[..., :3], pixels[..., 3]
     return colours(image, path), None

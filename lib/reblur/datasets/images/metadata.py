@@ -16,11 +16,12 @@ WIDTH, HEIGHT = 0xA002, 0xA003  # of the picture, in the Exif directory
 XMP = 700
 # A TIFF's first directory also says where and how the old file's pixels lie; that stays behind, as
 # do the metadata that Pillow writes by options of their own.
-LAYOUT = frozenset(
-    [*range(254, 260), *range(262, 267), 273, *range(277, 282), 284, *range(288, 294), 301]
-    + [*range(317, 326), 330, *range(332, 348), *range(512, 522), *range(529, 533), XMP, 34675]
-    + [EXIF, GPS]
+_LAYOUT = (
+    *((254, 259), (262, 266), (273, 273), (277, 281), (284, 284), (288, 293), (301, 301)),
+    *((317, 325), (330, 330), (332, 347), (512, 521), (529, 532), (XMP, XMP), (34675, 34675)),
+    *((EXIF, EXIF), (GPS, GPS)),
 )
+LAYOUT = frozenset(tag for first, last in _LAYOUT for tag in range(first, last + 1))
 
 
 def handed_on(source: Path, size: tuple[int, int], file_format: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""TIFFs of more than 8 bits, or of kinds that Pillow reads wrongly, by tifffile.
+"""TIFFs of more than 8 bits, with planes apart or with extra samples, by tifffile.
 
 What is read is what Pillow gives for the same picture in 8 bits: grey (either way round), RGB and
 CMYK, in strips or tiles, with planes together or apart, with straight or premultiplied alpha.
@@ -30,9 +30,8 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, CMYK, YCBCR = 0, 1, 2, 5, 6
 SENSOR = (32803, 34892)  # photometric: colour filter array, linear raw
 COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, CMYK: 4}
 UNSPECIFIED, PREMULTIPLIED, STRAIGHT = 0, 1, 2  # what an extra sample is
-LZW = 5
-LOSSLESS = (1, LZW, 8, 32946, 32773, 34925, 50000)
-JPEG = (6, 7)
+LZW, ZSTD = 5, 50000
+LOSSLESS = (1, LZW, 8, 32946, 32773, 34925, ZSTD)
 REDUCED, MASK = 1, 4  # bits of NewSubfileType
 
 
@@ -65,11 +64,14 @@ def read_tiff(data: bytes, path: Path) -> Pixels | None:
     (bits_of_sample,), (sample_format,) = bits, formats
     if sample_format not in (1, 3):
         raise ReblurError(f"{path}: holds signed or complex values; save it as 8 or 16 bits RGB.")
-    if bits_of_sample <= 8:
-        if page.photometric == YCBCR and page.compression == 1 and page.subsampling != (1, 1):
-            raise ReblurError(f"{path}: holds subsampled YCbCr; save it as RGB.")
+    subsampled = page.photometric == YCBCR and page.subsampling != (1, 1)
+    if subsampled and page.compression == 1:
+        raise ReblurError(f"{path}: holds subsampled YCbCr; save it as RGB.")
+    ours = page.photometric in COLOURS and page.compression in LOSSLESS
+    plain = page.planarconfig == 1 and page.samplesperpixel == COLOURS.get(page.photometric)
+    if bits_of_sample < 8 or (bits_of_sample == 8 and (plain or not ours)):
         return None
-    return _deep(page, data, path)
+    return _pixels(page, data, path)
 
 
 def pictures_in(path: Path) -> int:
@@ -92,7 +94,7 @@ def _is_raw(page: Any, data: bytes, path: Path) -> bool:
     return any(picture.photometric in SENSOR for picture in (page, *below))
 
 
-def _deep(page: Any, data: bytes, path: Path) -> Pixels:
+def _pixels(page: Any, data: bytes, path: Path) -> Pixels:
     if page.photometric not in COLOURS:
         raise ReblurError(
             f"{path}: has colours of the kind {_name(page.photometric)}; save as RGB."
@@ -101,7 +103,7 @@ def _deep(page: Any, data: bytes, path: Path) -> Pixels:
         raise ReblurError(
             f"{path}: is compressed by {_name(page.compression)}; save it with LZW or none."
         )
-    if page.bitspersample not in (16, 32, 64):
+    if page.bitspersample not in (8, 16, 32, 64):
         raise ReblurError(f"{path}: has {page.bitspersample} bits a sample; save it with 16.")
     if page.imagewidth * page.imagelength > 2 * Image.MAX_IMAGE_PIXELS:
         raise Image.DecompressionBombError
@@ -114,20 +116,23 @@ def _deep(page: Any, data: bytes, path: Path) -> Pixels:
     with_alpha = bool(kinds) and kinds[0] in (PREMULTIPLIED, STRAIGHT)
     if not 0 <= extra <= most or len(kinds) != extra or (with_alpha and page.photometric == CMYK):
         raise ReblurError(f"{path}: has {page.samplesperpixel} channels; save it as RGB.")
-    kept = sixteen_bits(_samples(page, data)[..., : used + with_alpha], path)
+    kept = _samples(page, data)[..., : used + with_alpha]
+    kept = kept if kept.dtype == np.uint8 else sixteen_bits(kept, path)
+    top = np.iinfo(kept.dtype).max
     orientation = page.tags.valueof(ORIENTATION, default=1)
     orientation = orientation if orientation in range(1, 9) else 1
     if page.photometric == CMYK:
-        image = Image.fromarray(((kept.astype(np.uint32) + 128) // 257).astype(np.uint8), "CMYK")
+        eight = kept if top == 255 else ((kept.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        image = Image.fromarray(np.ascontiguousarray(eight), "CMYK")
         image.info["icc_profile"] = page.tags.valueof(PROFILE)
         return Pixels(colours(image, path), None, orientation)
     colour, alpha = kept[..., :used], kept[..., -1] if with_alpha else None
     if with_alpha and kinds[0] == PREMULTIPLIED:
         opacity = np.maximum(alpha, 1)[..., None].astype(np.uint32)
-        colour = np.minimum((colour * np.uint32(65535) + opacity // 2) // opacity, 65535)
-        colour = colour.astype(np.uint16)
+        straight = np.minimum((colour * np.uint32(top) + opacity // 2) // opacity, top)
+        colour = straight.astype(kept.dtype)
     if page.photometric == WHITE_IS_ZERO:
-        colour = 65535 - colour
+        colour = top - colour
     return Pixels(colour if used == 3 else colour.repeat(3, axis=2), alpha, orientation)
 
 
@@ -138,11 +143,11 @@ def _name(value: Any) -> str:
 def _samples(page: Any, data: bytes) -> np.ndarray:
     """(H, W, S) of the file's own type, from its strips or tiles.
 
-    LZW and the floating-point predictor, which tifffile leaves to another package, are undone here
-    (LZW by Pillow's libtiff), and tifffile told so.
+    LZW, ZSTD and the floating-point predictor, which tifffile leaves to another package, are undone
+    here (the first two by Pillow's libtiff), and tifffile told so.
     """
     compression, predictor = page.compression, page.predictor
-    if compression == LZW or predictor == 3:
+    if compression in (LZW, ZSTD) or predictor == 3:
         page.compression, page.predictor = 1, 1 if predictor == 3 else predictor
     planes, depth, height, width, channels = page.shaped
     samples = np.empty((planes, height, width, channels), page.dtype)
@@ -153,10 +158,10 @@ def _samples(page: Any, data: bytes) -> np.ndarray:
         segment = data[at : at + count]
         if len(segment) < count or not count:
             raise ValueError("a strip or tile is missing")
-        if compression == LZW:
+        if compression in (LZW, ZSTD):
             rows = page.tilelength if page.is_tiled else min(page.rowsperstrip, height)
-            left = height - index * rows % (rows * -(-height // rows))
-            segment = _unpack(segment, row, rows if page.is_tiled else min(rows, left), LZW)
+            below = height - index * rows % (rows * -(-height // rows))
+            segment = _unpack(segment, row, rows if page.is_tiled else min(rows, below), compression)
         elif predictor == 3 and compression != 1:
             import tifffile
 
