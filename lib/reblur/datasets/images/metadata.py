@@ -5,7 +5,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffTags, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from reblur.datasets.images.decoding import ORIENTATION, open_image
@@ -42,7 +42,15 @@ def handed_on(source: Path, size: tuple[int, int], file_format: str) -> dict[str
         options["icc_profile"] = profile
     if xmp:
         packet = _upright(xmp if isinstance(xmp, bytes) else str(xmp).encode())
-        options |= _xmp_option(packet, file_format)
+        if file_format == "PNG":
+            options["pnginfo"] = PngInfo()
+            options["pnginfo"].add_itxt("XML:com.adobe.xmp", packet.decode("utf-8", "replace"))
+        elif file_format == "TIFF":  # there it is a tag among the others
+            options["exif"] = Image.Exif()
+            options["exif"].load(exif or b"")
+            options["exif"][XMP] = packet
+        else:
+            options["xmp"] = packet
     return options
 
 
@@ -55,6 +63,8 @@ def _exif(image: Image.Image, size: tuple[int, int]) -> bytes | None:
     except (OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error):
         return None
     for tag, value in old.items():
+        if isinstance(value, str) and TiffTags.lookup(tag).type == TiffTags.ASCII:
+            value = value.encode("latin-1", "replace")  # as it was read: the bytes may be UTF-8
         if tag not in LAYOUT and _fits({tag: value}):
             new[tag] = value
     if ORIENTATION in new:
@@ -86,13 +96,3 @@ def _upright(xmp: bytes) -> bytes:
     return re.sub(
         rb"(tiff:Orientation(?:\s*=\s*[\"']|>\s*))[1-8]", lambda found: found[1] + b"1", xmp
     )
-
-
-def _xmp_option(packet: bytes, file_format: str) -> dict[str, Any]:
-    if file_format == "PNG":
-        text = PngInfo()
-        text.add_itxt("XML:com.adobe.xmp", packet.decode("utf-8", "replace"))
-        return {"pnginfo": text}
-    if file_format == "TIFF":
-        return {"tiffinfo": {XMP: packet}}
-    return {"xmp": packet}

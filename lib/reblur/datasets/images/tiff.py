@@ -150,6 +150,8 @@ def _samples(page: Any, data: bytes) -> np.ndarray:
     if compression in (LZW, ZSTD) or predictor == 3:
         page.compression, page.predictor = 1, 1 if predictor == 3 else predictor
     planes, depth, height, width, channels = page.shaped
+    if compression == 1 and height * width * channels * planes * page.bitspersample > 8 * len(data):
+        raise ValueError("strips or tiles are missing")
     samples = np.empty((planes, height, width, channels), page.dtype)
     row = (page.tilewidth if page.is_tiled else width) * channels * page.bitspersample // 8
     decode = page.decode
@@ -161,7 +163,9 @@ def _samples(page: Any, data: bytes) -> np.ndarray:
         if compression in (LZW, ZSTD):
             rows = page.tilelength if page.is_tiled else min(page.rowsperstrip, height)
             below = height - index * rows % (rows * -(-height // rows))
-            segment = _unpack(segment, row, rows if page.is_tiled else min(rows, below), compression)
+            segment = _unpack(
+                segment, row, rows if page.is_tiled else min(rows, below), compression
+            )
         elif predictor == 3 and compression != 1:
             import tifffile
 

@@ -26,7 +26,7 @@ FORMATS = {
 }
 DEEP_FORMATS = ("PNG", "TIFF")  # those that hold 16 bits
 # Options of `save`, and what is lost without them.
-_METADATA = {"xmp": "XMP", "pnginfo": "XMP", "tiffinfo": "XMP", "exif": "EXIF data"}
+_METADATA = {"xmp": "XMP", "pnginfo": "XMP", "exif": "EXIF data"}
 
 
 def write_image(
