@@ -29,12 +29,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from scipy.fft import next_fast_len
 from torch import Tensor
 
+from reblur.datasets.defocus.thin_lens_cpu import defocus_one
+from reblur.datasets.motion.camera_cpu import one_opencv_thread
 from reblur.errors import ReblurError
 
 
@@ -184,15 +187,47 @@ def defocus(
     Raises:
         ReblurError: a map that is not finite, or exceeds `max_coc`.
     """
-    height, width = light.shape[-2:]
     last = math.ceil(max_coc)
     reach = margin(last)
     light = _extend(light, reach)
     coc = _extend(coc[:, None], reach)  # (b, 1, H, W)
-    shape = [next_fast_len(n, real=True) for n in light.shape[-2:]]
     used = _used_layers(coc, last, max_coc)
-    diameters = torch.arange(-last, last + 1, device=coc.device, dtype=coc.dtype)
-    kernels = torch.stack([aperture_kernels(diameters, each, reach) for each in apertures])
+    sizes = torch.arange(last + 1, device=coc.device, dtype=coc.dtype)
+    behind = torch.stack([aperture_kernels(sizes, each, reach) for each in apertures])
+    kernels = torch.cat([behind[:, 1:].flip(1, 2, 3), behind], 1)  # of the layers −last..last
+    if light.device.type == "cpu" and light.dtype == torch.float32:
+        return _defocus_each(light, coc, kernels, used, reach)
+    return _defocus_together(light, coc, kernels, used, reach)
+
+
+def _defocus_each(
+    light: Float[Tensor, "b 3 H W"],
+    coc: Float[Tensor, "b 1 H W"],
+    kernels: Float[Tensor, "b layers k k"],
+    used: list[list[bool]],
+    reach: int,
+) -> Float[Tensor, "b 3 h w"]:
+    """Equation (2), picture by picture on a CPU."""
+    last, made = len(used[0]) // 2, []
+    with one_opencv_thread():
+        for picture, circles, shapes, holds in zip(light, coc, kernels, used, strict=True):
+            layers = [layer for layer in range(last, -last - 1, -1) if holds[layer + last]]
+            chosen = [shapes[layer + last].numpy() for layer in layers]
+            made.append(defocus_one(picture.numpy(), circles[0].numpy(), layers, chosen, reach))
+    return torch.from_numpy(np.stack(made))
+
+
+def _defocus_together(
+    light: Float[Tensor, "b 3 H W"],
+    coc: Float[Tensor, "b 1 H W"],
+    kernels: Float[Tensor, "b layers k k"],
+    used: list[list[bool]],
+    reach: int,
+) -> Float[Tensor, "b 3 h w"]:
+    """Equation (2), layer by layer of all pictures: for an accelerator, and in float64."""
+    last = len(used[0]) // 2
+    height, width = (side - 2 * reach for side in light.shape[-2:])
+    shape = [next_fast_len(n, real=True) for n in light.shape[-2:]]
     out = light.new_zeros(len(light), 3, height, width)
     for layer in range(last, -last - 1, -1):
         rows = [row for row in range(len(used)) if used[row][layer + last]]
