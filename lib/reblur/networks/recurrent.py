@@ -124,12 +124,12 @@ CELLS: dict[str, type[nn.Module]] = {
 }
 
 
-def cell_of(name: str, channels: int, kernel: int) -> nn.Module:
-    """The cell of that name.
+def cell_of(name: str, channels: int) -> nn.Module:
+    """The cell of that name, with kernels of 3×3 as in the paper.
 
     Raises:
         ReblurError: there is no cell of that name.
     """
     if name not in CELLS:
         raise ReblurError(f"recurrence: there is no '{name}'; choose from {', '.join(CELLS)}.")
-    return CELLS[name](channels, kernel)
+    return CELLS[name](channels, 3)

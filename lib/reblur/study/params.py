@@ -80,6 +80,10 @@ class SyntheticTests(Options):
     seed: NonNegativeInt
 
 
+class MotionTests(SyntheticTests):
+    motions: dict[str, dict[str, Any]]  # test set -> what differs from the training's `motion`
+
+
 class Triplets(SyntheticTests):
     scenes: Names = ()
     scene_lens: dict[str, Any] = {}
@@ -106,7 +110,7 @@ class PairData(Options):
 
 class MotionData(PairData):
     motion: dict[str, Any] = {}
-    synthetic: SyntheticTests | None = None
+    synthetic: MotionTests | None = None
     kohler: bool = False
 
 
@@ -286,7 +290,7 @@ def extended(profiles: Mapping[str, Any], name: str, where: Any, below: Names = 
 
 
 #: Mappings that a profile or a variant replaces as a whole: their keys are names, not options.
-WHOLE = ("levels", "tasks", "seeds_of", "targets", "low")
+WHOLE = ("levels", "tasks", "seeds_of", "targets", "low", "motions")
 
 
 def merged(base: Any, change: Any, key: str = "") -> Any:

@@ -26,16 +26,17 @@ def configuration(params: Params, profile: str, run: Run) -> dict[str, Any]:
     """What a run trains and is tested on, as JSON values (see `reblur.study.runs.recipe`)."""
     part = params.profile(profile).part(CHAPTER).as_dict()
     variant = params.scale_recurrent.variants[run.variant]
+    tests = {name: part["data"].pop(name) for name in ("synthetic", "real", "kohler")}
+    simulator = {key: part["data"][key] for key in ("downscale", "min_side", "motion")}
     part = merged(part, {"data": variant.data, "training": variant.training})
     data = part["data"]
-    tests = {name: data.pop(name) for name in ("synthetic", "real", "kohler")}
     return {
         "network": {"name": run.network, "options": {**part["networks"], **variant.options}},
         "training": part["training"],
         "data": data,
         "crop": variant.crop or part["crop"],
         "objective": {"loss": variant.loss or part["loss"]},
-        "tests": tests,
+        "tests": tests | {"simulator": simulator},  # the profile's, whatever a variant trains on
     }
 
 

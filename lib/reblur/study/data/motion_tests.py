@@ -11,21 +11,20 @@ from reblur.study.data.available import is_here
 from reblur.study.data.motion import open_pairs_named, synthesised_pairs
 from reblur.study.data.test_sets import TestSet, score_sets, spread, whole
 
-SYNTHETIC = "synthetic"  # the test set of synthesised blur
 
-
-def test_sets(data: Mapping[str, Any], tests: Mapping[str, Any]) -> dict[str, TestSet]:
-    """Every test set that is here: the synthesised one, and real pairs.
+def test_sets(tests: Mapping[str, Any]) -> dict[str, TestSet]:
+    """Every test set that is here: synthesised ones, and real pairs.
 
     Args:
-        data: the section that training reads (the simulator's options).
-        tests: `synthetic` and `real` of the profile.
+        tests: `synthetic` and `real` of the profile, and its `simulator`: the same for every run.
     """
     found: dict[str, TestSet] = {}
-    if part := tests["synthetic"]:
-        described = {**data, "photographs": part["photographs"]}
+    part, simulator = tests["synthetic"], tests["simulator"]
+    for name, change in part["motions"].items() if part else ():
+        motion = {**simulator["motion"], **change}
+        described = {**simulator, "motion": motion, "photographs": part["photographs"]}
         pairs = synthesised_pairs(described, "test", part["pairs"], part["size"], part["seed"])
-        found[SYNTHETIC] = whole(SYNTHETIC, list(pairs))
+        found[name] = whole(name, list(pairs))
     real = tests["real"]
     for name in real["sets"]:
         if is_here(name):
@@ -38,4 +37,4 @@ def score(
     restorer: Restorer, network: nn.Module | None, made: Mapping[str, Any], device: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Scores and costs of a restorer on every test set of a recipe that is here."""
-    return score_sets(restorer, test_sets(made["configuration"]["data"], made["tests"]), device)
+    return score_sets(restorer, test_sets(made["tests"]), device)
