@@ -21,8 +21,8 @@ import reblur
 from reblur.files import sha256_of_value
 
 PACKAGE = Path(reblur.__file__).parent
-#: Modules that no result follows from beyond what its identity holds anyhow: the names of networks
-#: (their options stand in the configuration), where data lie (their contents are hashed), sentences.
+#: Modules that add nothing to what a result's identity holds anyhow: the names of networks (their
+#: options stand in the configuration), where data lie (their contents are hashed), sentences.
 APART = ("reblur", "reblur.networks.names", "reblur.datasets.catalogue", "reblur.errors")
 LIBRARIES = (
     "torch",

@@ -8,8 +8,8 @@ from reblur.study.provenance import code_hash
 
 
 def plain_stages(params: Params, profile: str, chapter: str) -> dict[str, dict[str, Any]]:
-    """`data-<chapter>`: the test sets and how the blurred input is scored; `compare-<chapter>`: what
-    was asked for, and the code of the analysis."""
+    """`data-<chapter>`: the test sets and how the blurred input is scored; `compare-<chapter>`:
+    what was asked for, and the code of the analysis."""
     from reblur.study.runs import all_runs, recipe  # they know every chapter
 
     runs = [run for run in all_runs(params, profile) if run.chapter == chapter]

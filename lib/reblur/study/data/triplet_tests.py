@@ -47,6 +47,15 @@ class Known:
     photograph: str
     triplet: Triplet
 
+    def pair(self, truth: str) -> Pair:
+        """The blurred picture with its "aligned" truth, or the "sharp" side, which is off."""
+        blurred, sharp = self.triplet.blurred, getattr(self.triplet, truth)
+        return Pair(self.name, self.photograph, blurred, sharp)
+
+    @property
+    def map(self) -> "KnownMap":
+        return KnownMap(self.name, self.photograph, self.triplet.blurred, self.triplet.coc)
+
 
 @dataclass(frozen=True)
 class KnownMap:
@@ -186,6 +195,10 @@ def score_maps_without_a_network(sets: Mapping[str, Sequence[KnownMap]]) -> pd.D
     keys = zip(scores.loc[error, "dataset"], scores.loc[error, "image"], strict=True)
     scores.loc[error, "value"] = [constant[key] for key in keys]
     return scores
+
+
+def _error_of_the_median(coc: np.ndarray) -> float:
+    return float(np.abs(coc - np.median(coc)).mean())
 
 
 @lru_cache(maxsize=2)  # the runs of one session are scored on the same photographs
