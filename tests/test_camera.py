@@ -1,6 +1,7 @@
 """The camera: response, highlights, noise, and the two ways of averaging sub-frames."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
+from reblur.datasets.hidden_camera.mosaic import demosaic
 from reblur.datasets.motion import camera
 from reblur.datasets.motion.camera_cpu import expose_one, one_opencv_thread
 from reblur.datasets.motion.exposures import Exposures, MotionBlurOptions, draw_exposures
@@ -124,11 +126,14 @@ def test_one_picture_equals_the_float64_reference(seed: int, height: int, width:
         assert_same_pictures(ours, planes(plain))
 
 
-@pytest.mark.parametrize("memory", [1, 2**28])
-def test_batched_pictures_equal_single_ones(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("memory", "pipeline"), [(1, False), (2**28, False), (2**28, True)])
+def test_batched_pictures_equal_single_ones(
+    memory: int, pipeline: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What runs on an accelerator, here on a CPU: with sub-frames one by one, and all at once."""
     monkeypatch.setattr(camera, "MAX_WARPED_BYTES", memory)
-    case = random_case(3, (40, 56), 12, OPTIONS)
+    case = random_case(3, (40, 56), 12, replace(OPTIONS, pipeline=pipeline))
+    margin = replace(OPTIONS, pipeline=pipeline).margin
     contents, exposures, origins, noise = case
     assert set(exposures.layers) == {0, 1, 2}
     for layers in range(3):
@@ -138,7 +143,7 @@ def test_batched_pictures_equal_single_ones(memory: int, monkeypatch: pytest.Mon
             exposures.rows(rows),
             origins[rows],
             (40, 56),
-            OPTIONS.margin,
+            margin,
             torch.from_numpy(noise[rows].astype(np.float32)),
         )
         for place, row in enumerate(rows):
@@ -148,7 +153,7 @@ def test_batched_pictures_equal_single_ones(memory: int, monkeypatch: pytest.Mon
                 exposure,
                 origin,
                 (40, 56),
-                OPTIONS.margin,
+                margin,
                 draws.astype(np.float32),
             )
             assert_same_pictures(blurred[place].numpy(), got[0])
@@ -184,3 +189,27 @@ def test_light_far_above_saturation_shows_no_noise() -> None:
     noisy = camera.add_noise(linear, normal, per_sample(4e-4), per_sample(3e-3))
     assert (noisy != linear).any()
     assert (camera.encode(noisy, per_sample(2.2)) == 1).all()
+
+
+def test_a_cameras_pipeline_step_by_step_in_float64() -> None:
+    """Against its steps written plainly: colours, gains, mosaic, noise, clipping, and back."""
+    rng = np.random.default_rng(0)
+    light, normal = rng.uniform(0, 1.3, (14, 17, 3)), rng.standard_normal((14, 17, 3))
+    red, blue, shot, read = 2.1, 1.6, 2e-3, 0.01
+    colours = camera.CAMERA_TO_SRGB
+    seen = light @ np.linalg.inv(colours).T / [red, 1, blue]
+    rows, columns = np.indices(light.shape[:2]) % 2
+    site = rows + columns  # 0 red, 1 green, 2 blue
+    raw = np.take_along_axis(seen, site[..., None], 2)[..., 0].clip(0)
+    noise = np.take_along_axis(normal, site[..., None], 2)[..., 0]
+    raw = (raw + noise * np.sqrt(shot * raw + read**2)) * np.choose(site, [red, 1, blue])
+    full = demosaic(torch.from_numpy(raw.clip(0, 1))[None, None])[0].permute(1, 2, 0).numpy()
+    expected = (full.clip(0, 1) @ colours.T)[2:-2, 2:-2]
+    for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
+        images, draws = (
+            torch.from_numpy(a).permute(2, 0, 1)[None].to(dtype) for a in (light, normal)
+        )
+        balance = torch.tensor([[red, blue]], dtype=dtype)
+        got = camera.develop(images, balance, draws, shot, read)[0].permute(1, 2, 0)
+        np.testing.assert_allclose(got, expected, atol=tolerance)
+    assert np.abs(expected - light[2:-2, 2:-2]).mean() > 0.01

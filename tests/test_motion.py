@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from scipy.ndimage import gaussian_filter, uniform_filter1d
 from torch import Tensor
 
 from reblur.datasets.degradation.jpeg import jpeg
+from reblur.datasets.images.photographs import Photographs
 from reblur.datasets.motion import synthesis as motion
 from reblur.datasets.motion.camera_cpu import expose_one
 from reblur.datasets.motion.exposures import Exposures, draw_exposures
@@ -73,6 +75,7 @@ def moved_by(offsets: np.ndarray, gamma: float = 2.2, gain: float = 1.0) -> Expo
         light_gain=one,
         softness=0 * one,
         quality=np.zeros(1, int),
+        balance=np.zeros((1, 2)),
     )
 
 
@@ -158,10 +161,11 @@ def test_highlights_are_clipped_after_the_exposure_not_before() -> None:
     assert peaks[0] < 0.35 < 0.55 < peaks[1] < 1.0 == peaks[2]
 
 
+@pytest.mark.parametrize("pipeline", [False, True])
 @settings(max_examples=10, deadline=None)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=6, unique=True), st.integers(0, 99))
-def test_a_sample_does_not_know_its_batch(indices: list[int], seed: int) -> None:
-    options = MotionBlurOptions(layer_probability=0.6, gamma=(1.8, 2.6))
+def test_a_sample_does_not_know_its_batch(pipeline: bool, indices: list[int], seed: int) -> None:
+    options = MotionBlurOptions(layer_probability=0.6, pipeline=pipeline)
     source = MotionBlur(Noise(), options, 33)
     together = source.batch(seed, indices, "cpu")
     for place, index in enumerate(indices):
@@ -170,8 +174,9 @@ def test_a_sample_does_not_know_its_batch(indices: list[int], seed: int) -> None
             assert torch.equal(together[name][place], alone[name][0])
 
 
-def test_two_threads_make_the_same_bits() -> None:
-    source = MotionBlur(Noise(), MotionBlurOptions(), 48)
+@pytest.mark.parametrize("pipeline", [False, True])
+def test_two_threads_make_the_same_bits(pipeline: bool) -> None:
+    source = MotionBlur(Noise(), MotionBlurOptions(pipeline=pipeline), 48)
     before = torch.get_num_threads()
     once = source.batch(0, range(12), "cpu")
     try:
@@ -197,11 +202,14 @@ def test_samples_differ() -> None:
     assert len({picture.numpy().tobytes() for picture in [*pair, *other]}) == 40
 
 
-def test_an_accelerators_grouping_gives_the_same_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("pipeline", [False, True])
+def test_an_accelerators_grouping_gives_the_same_samples(
+    pipeline: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Grouped by their number of moving things, batched by torch, and put back in order."""
     # a JPEG file may make more of one level's difference
     monkeypatch.setattr(motion, "jpeg", lambda pictures, qualities: pictures)
-    options = MotionBlurOptions(layer_probability=0.6)
+    options = MotionBlurOptions(layer_probability=0.6, pipeline=pipeline)
     source = MotionBlur(Noise(), options, 40)
     singly = source.batch(0, range(10), "cpu")
 
@@ -385,3 +393,39 @@ def test_soft_samples_are_drawn_and_come_from_jpeg_files() -> None:
             assert (expected - crops[row]).abs().mean() > 0.02
         for picture in (pair["blurred"][row], pair["sharp"][row]):
             torch.testing.assert_close(picture, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [1.0, 2.2])
+def test_a_cameras_pipeline_keeps_grey_and_adds_noise_to_one_side(gamma: float) -> None:
+    """The sensor's, spread by demosaicing, and stronger in the colours that are amplified."""
+    noise = {"shot_noise": (0.0, 0.0), "read_noise": (0.01, 0.01)}
+    options = replace(
+        MotionBlurOptions(**STILL | QUIET | noise, quality=(100, 100), pipeline=True),
+        gamma=(gamma, gamma),
+    )
+    pair = MotionBlur(Noise(150), options, 64).batch(0, range(4), "cpu")
+    grey = torch.full_like(pair["sharp"], 150 / 255)
+    torch.testing.assert_close(pair["sharp"], grey, rtol=0, atol=1.1 / 255)
+    assert (pair["blurred"] - grey).mean().abs() < 3e-3
+    red, green, blue = (pair["blurred"] - grey).std((0, 2, 3))
+    assert min(red, blue) > green > 0.003
+    row = pair["blurred"][:, 1] - 150 / 255
+    assert (row[..., 1:] * row[..., :-1]).mean() > 0.1 * row.square().mean()  # no longer white
+
+
+@pytest.mark.parametrize("gamma", [1.0, 2.2])
+def test_a_cameras_pipeline_leaves_photographs_as_they_were_but_for_the_finest_detail(
+    gamma: float,
+) -> None:
+    photographs = Photographs(["astronaut"], [skimage.data.astronaut()])
+    pictures = []
+    for pipeline in (False, True):
+        options = MotionBlurOptions(**STILL | QUIET, gamma=(gamma, gamma), pipeline=pipeline)
+        options = replace(options, quality=(95, 95))
+        # the margins differ, the middles do not
+        crop = 200 if pipeline else 204
+        pair = MotionBlur(photographs, options, crop).batch(0, range(2), "cpu")
+        pictures.append(pair["sharp"] if pipeline else pair["sharp"][..., 2:-2, 2:-2])
+        assert torch.equal(pair["sharp"], pair["blurred"])
+    error = (pictures[0] - pictures[1]).square().mean()
+    assert 26 < -10 * error.log10() < 50

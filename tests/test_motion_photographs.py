@@ -20,12 +20,16 @@ def test_options_from_yaml() -> None:
             "sensor": [640, 480],
             "frames": 9,
             "spacing": 1,
+            "pipeline": True,
+            "quality": [80, 90],
             "hand": {"tremor": 0.5, "tremor_band": [7, 11]},
         }
     )
     assert options.extent == (2.0, 8.0)
     assert options.gamma == (2.2, 2.2)
     assert options.sensor == (640, 480)
+    assert options.pipeline is True
+    assert options.quality == (80, 90)
     assert options.hand.tremor == 0.5
     assert options.hand.tremor_band == (7.0, 11.0)
     assert options.focal_length == MotionBlurOptions().focal_length
@@ -59,6 +63,7 @@ def test_options_from_yaml() -> None:
         ({"softness": [0.5, 1.5]}, "softness must be"),
         ({"quality": [0, 90]}, "quality must be"),
         ({"quality": [70.5, 90]}, "quality cannot be"),
+        ({"pipeline": 1}, "pipeline must be true or false"),
         ({"soft_probability": 2}, "soft_probability must be"),
         ({"sensor": [0, 720]}, "sensor must be"),
         ({"layers": 3}, "layers must be"),
@@ -118,11 +123,20 @@ def test_things_move_before_whole_photographs() -> None:
     assert differ >= 3  # a thing may show the same as what it hides
 
 
-def test_whole_photographs_have_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("tile", "values"),
+    [(37, {}), (37, {"soft_probability": 1.0}), (38, {"pipeline": True})],
+    ids=["plain", "soft", "pipeline"],
+)
+def test_whole_photographs_have_no_seams(
+    tile: int, values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a JPEG file may make more of one level's difference
+    monkeypatch.setattr(motion, "jpeg", lambda pictures, qualities: pictures)
     photograph = np.random.default_rng(1).integers(0, 256, (90, 130, 3), dtype=np.uint8)
-    options = MotionBlurOptions(extent=(10.0, 20.0), layer_probability=1.0, **QUIET)
+    options = MotionBlurOptions(extent=(10.0, 20.0), layer_probability=1.0, **QUIET | values)
     whole = synthesise_pair(photograph, options, 0, 0)
-    monkeypatch.setattr(motion, "TILE", 37)
+    monkeypatch.setattr(motion, "TILE", tile)
     for one, tiled in zip(whole, synthesise_pair(photograph, options, 0, 0), strict=True):
         apart = np.abs(one.astype(int) - tiled)
         assert apart.max() <= 1

@@ -16,9 +16,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from reblur.datasets.motion.exposures import SOFT_REACH, Exposures, silhouette
+from reblur.datasets.hidden_camera.mosaic import demosaic, mosaic
+from reblur.datasets.motion.exposures import MOSAIC_REACH, SOFT_REACH, Exposures, silhouette
 
 HIGHLIGHT = 0.94  # display value from which a photograph is taken to be near clipping
+# linear sRGB of a camera's colours (red, green, blue); rows add up to 1, so that grey stays grey
+CAMERA_TO_SRGB = np.array([[1.7, -0.55, -0.15], [-0.25, 1.55, -0.3], [0.0, -0.5, 1.5]])
+SRGB_TO_CAMERA = np.linalg.inv(CAMERA_TO_SRGB)
 MAX_WARPED_BYTES = 256 * 2**20  # of the sub-frames that are held at once
 
 PerSample = Float[Tensor, "b 1 1 1"]
@@ -31,8 +35,10 @@ def expose(
     size: tuple[int, int],
     margin: int,
     noise: Float[Tensor, "b h w 3"] | None,
-) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 3 h w"]]:
+) -> tuple[Float[Tensor, "b 3 _ _"], Float[Tensor, "b 3 _ _"]]:
     """Expose and develop: the blurred and the sharp pictures, display values in 256 steps.
+
+    With the camera's pipeline they lack `MOSAIC_REACH` pixels of `size` on every side.
 
     Args:
         contents: what the scene, and each moving thing from back to front, looks like in the
@@ -70,8 +76,12 @@ def expose(
         middle = over(layers[-1][inner], middle)
     matrices = exposures.between_pixels(origins, margin)[: len(layers)]
     light = average_frames(layers, list(matrices), exposures.counts, size)
-    if noise is not None:
-        light = add_noise(light, noise.permute(0, 3, 1, 2), shot, read)
+    normal = None if noise is None else noise.permute(0, 3, 1, 2)
+    if exposures.balance.any():
+        balance = on_device(exposures.balance)
+        light, middle = develop(light, balance, normal, shot, read), develop(middle, balance)
+    elif normal is not None:
+        light = add_noise(light, normal, shot, read)
     return encode(light, gamma), encode(middle, gamma)
 
 
@@ -110,11 +120,11 @@ def encode(linear: Float[Tensor, "b 3 h w"], gamma: PerSample) -> Float[Tensor, 
 
 
 def add_noise(
-    linear: Float[Tensor, "b 3 h w"],
-    normal: Float[Tensor, "b 3 h w"],
-    shot: PerSample,
-    read: PerSample,
-) -> Float[Tensor, "b 3 h w"]:
+    linear: Float[Tensor, "b c h w"],
+    normal: Float[Tensor, "b c h w"],
+    shot: PerSample | float,
+    read: PerSample | float,
+) -> Float[Tensor, "b c h w"]:
     """Sensor noise on linear light: variance `shot` · light + `read`².
 
     The Gaussian form of the Poissonian-Gaussian model (Foi et al., "Practical
@@ -128,6 +138,33 @@ def add_noise(
         read: standard deviation, in units of saturation.
     """
     return linear + normal * (linear * shot + read * read).sqrt()
+
+
+def develop(
+    linear: Float[Tensor, "b 3 h w"],
+    balance: Float[Tensor, "b 2"],
+    normal: Float[Tensor, "b 3 h w"] | None = None,
+    shot: PerSample | float = 0.0,
+    read: PerSample | float = 0.0,
+) -> Float[Tensor, "b 3 h-4 w-4"]:
+    """Light through a camera: its colours, a sensor under a Bayer mosaic, noise, clipping, white
+    balance, demosaicing, and back to linear sRGB. The order is that of Rim et al. ("Realistic blur
+    synthesis for learning image deblurring", ECCV 2022, section 4).
+
+    Args:
+        linear: light, 1 = saturation. Its first pixel is under red.
+        balance: gains of red and of blue: as much less of them the sensor sees.
+        normal, shot, read: as of `add_noise`, on the sensor; None for one without noise.
+    """
+    back, into = (torch.tensor(m).to(linear) for m in (CAMERA_TO_SRGB, SRGB_TO_CAMERA))
+    gains = F.pad(balance, (1, 0), value=1.0)[:, [1, 0, 2], None, None].expand_as(linear)
+    seen = torch.einsum("cd,bdhw->bchw", into, linear)
+    raw = mosaic((seen / gains).clamp(min=0))
+    if normal is not None:
+        raw = add_noise(raw, mosaic(normal), shot, read)
+    full = demosaic((raw * mosaic(gains)).clamp(0, 1)).clamp(0, 1)
+    inner = slice(MOSAIC_REACH, -MOSAIC_REACH)
+    return torch.einsum("cd,bdhw->bchw", back, full[..., inner, inner])
 
 
 def over(

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 
 import cv2
 import numpy as np
+import torch
 from jaxtyping import Float, UInt8
 
-from reblur.datasets.motion.camera import HIGHLIGHT
+from reblur.datasets.motion.camera import HIGHLIGHT, develop
 from reblur.datasets.motion.exposures import SOFT_REACH, Exposures, silhouette
 
 STRIP = 64  # rows made at once, so that sub-frame and sum stay in the second-level cache
@@ -26,7 +27,7 @@ def expose_one(
     size: tuple[int, int],
     margin: int,
     noise: Float[np.ndarray, "h w 3"] | None,
-) -> tuple[Float[np.ndarray, "3 h w"], Float[np.ndarray, "3 h w"]]:
+) -> tuple[Float[np.ndarray, "3 _ _"], Float[np.ndarray, "3 _ _"]]:
     """`camera.expose` for one sample."""
     gamma, gain = float(exposure.gamma[0]), float(exposure.highlight_gain[0])
     excess = np.maximum(LEVELS - HIGHLIGHT, 0) / (1 - HIGHLIGHT)
@@ -49,13 +50,17 @@ def expose_one(
     homographies = exposure.between_pixels(origin, margin)[: len(contents), 0]
     blurred = _average_frames(scene, things, gaps, homographies[:, : exposure.counts[0]], size)
     blurred = cv2.cvtColor(blurred, cv2.COLOR_RGBA2RGB)
+    middle = scene[inner]
+    for thing, gap in zip(things, gaps, strict=True):
+        middle = thing[inner] + gap[inner] * middle
+    middle = cv2.cvtColor(middle, cv2.COLOR_RGBA2RGB)
+    if exposure.balance.any():
+        blurred = _developed(blurred, exposure, noise)
+        return _encoded(blurred, gamma), _encoded(_developed(middle, exposure, None), gamma)
     if noise is not None:
         _add_noise(blurred, noise, exposure.shot[0], exposure.read[0])
     if things or softness:
-        middle = scene[inner]
-        for thing, gap in zip(things, gaps, strict=True):
-            middle = thing[inner] + gap[inner] * middle
-        sharp = _encoded(cv2.cvtColor(middle, cv2.COLOR_RGBA2RGB), gamma)
+        sharp = _encoded(middle, gamma)
     else:  # nothing to composite or to soften, so what is shown of a byte is a byte
         shown = np.rint(255 * np.minimum(light, 1) ** (1 / gamma)) / 255
         shown = cv2.LUT(bytes_[0][inner], shown.astype(np.float32))
@@ -87,6 +92,17 @@ def _encoded(linear: Float[np.ndarray, "h w 3"], gamma: float) -> Float[np.ndarr
     return np.stack(
         [cv2.LUT(p, levels) for p in cv2.split(cv2.convertScaleAbs(display, alpha=255.0))]
     )
+
+
+def _developed(
+    linear: Float[np.ndarray, "h w 3"], exposure: Exposures, normal: np.ndarray | None
+) -> Float[np.ndarray, "h-4 w-4 3"]:
+    """By `camera.develop`."""
+    light, balance = (torch.from_numpy(a) for a in (linear, exposure.balance.astype(np.float32)))
+    draws = None if normal is None else torch.from_numpy(normal).permute(2, 0, 1)[None]
+    noise = float(exposure.shot[0]), float(exposure.read[0])
+    developed = develop(light.permute(2, 0, 1)[None], balance, draws, *noise)
+    return np.ascontiguousarray(developed[0].permute(1, 2, 0).numpy())
 
 
 def _add_noise(linear: np.ndarray, normal: np.ndarray, shot: float, read: float) -> None:

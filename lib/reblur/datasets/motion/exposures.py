@@ -20,8 +20,11 @@ Range = tuple[float | int, float | int]
 
 MAX_LAYERS = 2
 OUTLINE_WAVES = 4  # waves around the outline of a moving thing: 2, 3, 4, 5 a turn
-SCALARS = 15  # uniform draws of the camera, or of a moving thing, beside those of its motion
+SCALARS = 17  # uniform draws of the camera, or of a moving thing, beside those of its motion
 SOFT_REACH = 3  # pixels, of the optics' blur
+MOSAIC_REACH = 2  # pixels, of the filters that give a pixel under a mosaic its three colours
+# white balance: gains of red and of blue (Rim et al., ECCV 2022)
+BALANCE = (1.9, 2.4), (1.5, 1.9)
 CORNERS = np.array([[0, 0], [-1, -1], [-1, 1], [1, -1], [1, 1]])
 OBJECT_MOTION = HandMotion(drift_frequency=0.5, tremor=0.0, jolt_probability=0.0, translation=1.0)
 
@@ -64,6 +67,8 @@ class MotionBlurOptions:
         quality: of such a sample's JPEG, 1 to 100.
         shot_noise: variance of the noise per unit of linear light (saturation = 1).
         read_noise: standard deviation of the noise in the dark, in linear light.
+        pipeline: whether pictures go through a whole camera (`camera.develop`): the noise is that
+            of a sensor under a colour mosaic, and both sides come from JPEG files of `quality`.
     """
 
     extent: Range = (2.0, 24.0)
@@ -86,6 +91,7 @@ class MotionBlurOptions:
     quality: tuple[int, int] = (75, 95)
     shot_noise: Range = (0.0, 4e-4)
     read_noise: Range = (0.0, 3e-4)
+    pipeline: bool = False
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -120,7 +126,8 @@ class MotionBlurOptions:
     @property
     def margin(self) -> int:
         """Pixels around a crop that the camera may see within an exposure."""
-        return int(np.ceil(self.extent[1])) + 1 + SOFT_REACH * (self.soft_probability > 0)
+        optics = SOFT_REACH * (self.soft_probability > 0)
+        return int(np.ceil(self.extent[1])) + 1 + optics + MOSAIC_REACH * self.pipeline
 
 
 def _check(holds: bool, sentence: str) -> None:
@@ -139,6 +146,9 @@ def _converted(option: Any, value: Any) -> Any:
     if option.type is HandMotion:
         _check(isinstance(value, Mapping), f"{option.name} must be a mapping of options")
         return _from_dict(HandMotion, value)
+    if option.type is bool:
+        _check(isinstance(value, bool), f"{option.name} must be true or false")
+        return value
     whole = option.type in (int, tuple[int, int])
     pair = option.type is not int and "tuple" in str(option.type)
     numbers = value if isinstance(value, list | tuple) else [value] * (1 + pair)
@@ -165,6 +175,7 @@ class Exposures:
         light_gain: factor of all linear light.
         softness: of the optics, standard deviation in pixels; 0: none.
         quality: of the JPEG; 0: none.
+        balance: gains of red and of blue in the camera's pipeline; 0: there is none.
     """
 
     homographies: Float[np.ndarray, "_ b n 3 3"]
@@ -179,6 +190,7 @@ class Exposures:
     light_gain: Float[np.ndarray, " b"]
     softness: Float[np.ndarray, " b"]
     quality: Int[np.ndarray, " b"]
+    balance: Float[np.ndarray, "b 2"]
 
     def rows(self, rows: Int[np.ndarray, " r"]) -> "Exposures":
         """These samples alone, with as many layers as the first of them has."""
@@ -269,7 +281,8 @@ def draw_exposures(
         read,
         np.where(saturated, over_exposure**gamma, 1.0),
         softness * soft,
-        quality * soft,
+        quality * (soft | options.pipeline),
+        np.stack([within(bounds) for bounds in BALANCE], 1) * options.pipeline,
     )
 
 

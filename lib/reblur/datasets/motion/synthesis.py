@@ -18,7 +18,12 @@ from reblur.datasets.degradation.jpeg import jpeg
 from reblur.datasets.images.files import to_tensor, to_uint8
 from reblur.datasets.motion.camera import expose
 from reblur.datasets.motion.camera_cpu import expose_one, one_opencv_thread
-from reblur.datasets.motion.exposures import Exposures, MotionBlurOptions, draw_exposures
+from reblur.datasets.motion.exposures import (
+    MOSAIC_REACH,
+    Exposures,
+    MotionBlurOptions,
+    draw_exposures,
+)
 from reblur.errors import ReblurError
 from reblur.randomness import torch_generator
 
@@ -171,17 +176,19 @@ def _expose(
     device: torch.device,
 ) -> Pictures:
     """Pictures with equally many moving things; a single one on a CPU takes the short way."""
-    noise = None
+    border = MOSAIC_REACH * options.pipeline
+    size, origins = (size[0] + 2 * border, size[1] + 2 * border), origins - border
+    margin, noise = options.margin - border, None
     if options.shot_noise[1] or options.read_noise[1]:
         generators = [torch_generator(seed, "motion/noise", *key, device=device) for key in keys]
         noise = _joined([torch.randn(1, *size, 3, generator=g, device=device) for g in generators])
     if device.type == "cpu" and len(keys) == 1:
         arrays = [content[0].numpy() for content in contents]
         draws = None if noise is None else noise[0].numpy()
-        pair = expose_one(arrays, exposures, origins, size, options.margin, draws)
+        pair = expose_one(arrays, exposures, origins, size, margin, draws)
         return torch.from_numpy(pair[0])[None], torch.from_numpy(pair[1])[None]
     contents = [content.to(device, non_blocking=True) for content in contents]
-    return expose(contents, exposures, origins, size, options.margin, noise)
+    return expose(contents, exposures, origins, size, margin, noise)
 
 
 def _compressed(
