@@ -125,9 +125,9 @@ class MotionBlurOptions:
 
     @property
     def margin(self) -> int:
-        """Pixels around a crop that the camera may see within an exposure."""
-        optics = SOFT_REACH * (self.soft_probability > 0)
-        return int(np.ceil(self.extent[1])) + 1 + optics + MOSAIC_REACH * self.pipeline
+        """Pixels around a crop that a camera may see within an exposure, with soft optics and a
+        pipeline or without, so that sample i has the same scene in either."""
+        return int(np.ceil(self.extent[1])) + 1 + SOFT_REACH + MOSAIC_REACH
 
 
 def _check(holds: bool, sentence: str) -> None:
