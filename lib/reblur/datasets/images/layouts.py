@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from reblur.datasets.catalogue.contents import is_system_name, list_contents
 from reblur.datasets.images.files import is_image
 from reblur.errors import ReblurError
 
@@ -118,9 +119,7 @@ def realblur(root: Path, split: str | None, camera: str) -> list[PairFiles]:
     for part in chosen:
         if not lists[part].is_file():
             raise ReblurError(f"{lists[part]}: is missing; unpack the data set with its lists.")
-        for number, line in enumerate(lists[part].read_text(encoding="utf-8").splitlines(), 1):
-            if not line.strip():
-                continue
+        for number, line in enumerate(read_list(lists[part]), 1):
             paths = [root / word for word in line.split()]
             if len(paths) != 2 or {p.parent.name for p in paths} != {"gt", "blur"}:
                 raise ReblurError(
@@ -233,6 +232,12 @@ def _matched(blurred: Path, sharp: Path) -> list[tuple[Path, Path, Path]]:
     return [(key, first[key], second[key]) for key in first]
 
 
+def read_list(path: Path) -> list[str]:
+    """Lines of a list of files that are not blank, with `/` for `\\` and without a BOM."""
+    text = path.read_text(encoding="utf-8-sig", errors="replace").replace("\\", "/")
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
 def refuse_lone(lone: Sequence[Path]) -> None:
     """ReblurError that names files without a partner; nothing where there are none."""
     if lone:
@@ -246,7 +251,8 @@ def refuse_lone(lone: Sequence[Path]) -> None:
 def _images(folder: Path) -> list[Path]:
     """The image files anywhere below a folder, in natural order."""
     _refuse_missing(folder)
-    found = sorted((path for path in folder.rglob("*") if is_image(path)), key=natural_order)
+    listed = (folder / path for path in list_contents(folder).files)
+    found = sorted((path for path in listed if is_image(path)), key=natural_order)
     if not found:
         raise ReblurError(f"{folder}: holds no images; put the image files there.")
     return found
@@ -254,7 +260,8 @@ def _images(folder: Path) -> list[Path]:
 
 def _folders(folder: Path) -> list[Path]:
     _refuse_missing(folder)
-    return sorted((path for path in folder.iterdir() if path.is_dir()), key=natural_order)
+    inner = (path for path in folder.iterdir() if path.is_dir() and not is_system_name(path.name))
+    return sorted(inner, key=natural_order)
 
 
 def _refuse_missing(folder: Path) -> None:
