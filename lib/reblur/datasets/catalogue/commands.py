@@ -1,8 +1,9 @@
-"""`reblur data list · show · fetch · verify`."""
+"""`reblur data list · show · add · fetch · verify`."""
 
 import argparse
 import sys
 import textwrap
+from pathlib import Path
 
 from reblur.datasets.catalogue.manifest_schema import ByHand, Manifest, Pypi
 from reblur.datasets.catalogue.manifests import (
@@ -32,6 +33,14 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     show.add_argument("name")
     show.set_defaults(run=run_show)
 
+    add = actions.add_parser("add", help="record a folder of your own pairs, after a look at them")
+    add.add_argument("folder", type=Path, metavar="FOLDER", help="blur/ and sharp/, GoPro's tree …")
+    add.add_argument("--name", required=True, help="what to call it: small letters, digits, '_'")
+    add.add_argument(
+        "--blurred", help="which blurred folders, where there are several (blur_gamma, say)"
+    )
+    add.set_defaults(run=run_add)
+
     fetch = actions.add_parser("fetch", help="bring data sets here, checked")
     fetch.add_argument("names", nargs="+", metavar="NAME")
     fetch.set_defaults(run=run_fetch)
@@ -42,6 +51,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def run_list(arguments: argparse.Namespace) -> int:
+    from reblur.datasets.images.own_sets import own_folder, own_names
+
     rows = [("name", "here", "size", "licence", "commercial use", "source")]
     for name in manifest_names():
         manifest = load_manifest(name)
@@ -56,6 +67,9 @@ def run_list(arguments: argparse.Namespace) -> int:
                 manifest.source.kind.replace("_", " "),
             )
         )
+    for name in own_names():
+        folder = own_folder(name)
+        rows.append((name, "yes" if folder.is_dir() else "no", "?", "your own", "?", str(folder)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print(
@@ -65,7 +79,20 @@ def run_list(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_add(arguments: argparse.Namespace) -> int:
+    from reblur.datasets.catalogue.own_commands import run_add
+
+    return run_add(arguments)
+
+
 def run_show(arguments: argparse.Namespace) -> int:
+    from reblur.datasets.images.own_sets import own_names
+
+    if arguments.name in own_names():
+        from reblur.datasets.catalogue.own_commands import show_own
+
+        _print_fields(show_own(arguments.name))
+        return 0
     manifest = load_manifest(arguments.name)
     source = manifest.source
     size = manifest.total_bytes()
@@ -97,6 +124,11 @@ def run_show(arguments: argparse.Namespace) -> int:
             told = ", ".join(manifest.splits[split])
         lines.append((f"split {split}", told))
     lines.append(("manifest hash", manifest_hash(manifest)))
+    _print_fields(lines)
+    return 0
+
+
+def _print_fields(lines: list[tuple[str, str]]) -> None:
     width = max(len(label) for label, _ in lines)
     for label, text in lines:
         print(
@@ -104,7 +136,6 @@ def run_show(arguments: argparse.Namespace) -> int:
                 f"{label.ljust(width)}  {text}", 100, **WRAPPED, subsequent_indent=" " * (width + 2)
             )
         )
-    return 0
 
 
 def run_fetch(arguments: argparse.Namespace) -> int:
@@ -122,9 +153,13 @@ def run_fetch(arguments: argparse.Namespace) -> int:
 
 def run_verify(arguments: argparse.Namespace) -> int:
     from reblur.datasets.catalogue.fetching import verify
+    from reblur.datasets.images.own_sets import own_names
 
     wrong = 0
-    for name in arguments.names or manifest_names():
+    for name in arguments.names or [*manifest_names(), *own_names()]:
+        if name in own_names():
+            wrong += _verify_own(name)
+            continue
         manifest = load_manifest(name)
         if not arguments.names and here(manifest) == "no":
             print(f"{name}: not here")
@@ -137,6 +172,17 @@ def run_verify(arguments: argparse.Namespace) -> int:
             print(f"{name}: {whole}")
         wrong += len(problems)
     return 1 if wrong else 0
+
+
+def _verify_own(name: str) -> int:
+    from reblur.datasets.catalogue.own_commands import verify_own
+
+    problems = verify_own(name)
+    for problem in problems:
+        print(f"{name}: {problem}")
+    if not problems:
+        print(f"{name}: every pair is sound, and every file as it was recorded")
+    return len(problems)
 
 
 def here(manifest: Manifest) -> str:

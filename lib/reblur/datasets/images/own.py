@@ -11,8 +11,8 @@ Recognised, in part or nested in other folders too:
 `train`, `test` and `val` anywhere in the path tell the split, and so do lists such as RealBlur's.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,7 @@ class Found:
     """What a folder holds.
 
     Attributes:
+        blurred: the name of the blurred folders that was asked for.
         layout: in words, for a person.
         pairs: in natural order; the split is "train", "test", "val" or None.
         problems: files that should be of a pair and are not.
@@ -51,6 +52,7 @@ class Found:
     """
 
     folder: Path
+    blurred: str | None
     layout: str
     pairs: tuple[PairFiles, ...]
     problems: tuple[Problem, ...]
@@ -111,7 +113,7 @@ def find_pairs(folder: Path | str, blurred: str | None = None) -> Found:
     passed += [(path, "no image") for path in rest]
     problems = [Problem(folder / problem.path, problem.words) for problem in (*problems, *wrong)]
     told = ", ".join(sorted(set(layouts)))
-    return Found(folder, told, tuple(pairs), tuple(problems), tuple(sorted(passed)))
+    return Found(folder, blurred, told, tuple(pairs), tuple(problems), tuple(sorted(passed)))
 
 
 def split(found: Found, seed: int = 0) -> Split:
@@ -128,52 +130,58 @@ def split(found: Found, seed: int = 0) -> Split:
         if held:
             rest = [pair for pair in found.pairs if pair.split in ("train", None)]
             return {"train": rest, "test": held}
-    by_scene: dict[str, list[PairFiles]] = defaultdict(list)
-    for pair in found.pairs:
-        by_scene[pair.scene].append(pair)
-    if len(by_scene) < 2:
+    count = Counter(pair.scene for pair in found.pairs)
+    if len(count) < 2:
         raise ReblurError(
             f"{found.folder}: has no test part, and none can be drawn from a single scene; put "
             "pairs of another scene into test/."
         )
-    drawn: set[str] = set()
-    count = 0
-    for scene in sorted(by_scene, key=lambda scene: key(seed, f"own-test/{scene}"))[:-1]:
-        if count >= TEST_PART * len(found.pairs):
+    drawn: list[str] = []
+    for scene in sorted(count, key=lambda scene: key(seed, f"own-test/{scene}"))[:-1]:
+        if sum(count[scene] for scene in drawn) >= TEST_PART * len(found.pairs):
             break
-        drawn.add(scene)
-        count += len(by_scene[scene])
+        drawn.append(scene)
+    return _by_scenes(found, drawn)
+
+
+def _by_scenes(found: Found, test: Collection[str]) -> Split:
     return {
-        "train": [pair for pair in found.pairs if pair.scene not in drawn],
-        "test": [pair for pair in found.pairs if pair.scene in drawn],
+        "train": [pair for pair in found.pairs if pair.scene not in test],
+        "test": [pair for pair in found.pairs if pair.scene in test],
     }
 
 
 def open_own_pairs(
-    folder: Path | str, part: str | None = None, *, seed: int = 0, blurred: str | None = None
+    folder: Path | str, part: str | None = None, *, blurred: str | None = None
 ) -> PairFolder:
     """The pairs of a folder of one's own, to train on or to test on.
 
     Args:
         part: "train" or "test" (see `split`); None: all pairs.
-        seed, blurred: see `split` and `find_pairs`.
+        blurred: see `find_pairs`.
 
     Raises:
         ReblurError: as `find_pairs` and `split`; files without a partner or with one name, which
             are named; or a part that has no pairs.
     """
-    found = find_pairs(folder, blurred)
+    return pairs_of_part(find_pairs(folder, blurred), part)
+
+
+def pairs_of_part(
+    found: Found, part: str | None, test_scenes: Collection[str] | None = None
+) -> PairFolder:
+    """As `open_own_pairs`, of what was found; `test_scenes`: a test part that was drawn before."""
     refuse_problems(found.folder, found.problems)
     if part is None:
         return PairFolder(found.pairs)
-    parts = split(found, seed)
-    if part not in parts:
+    if part not in ("train", "test"):
         raise ReblurError(f"split {part!r}: there is no such; the choices are train, test.")
-    if not parts[part]:
+    chosen = (_by_scenes(found, test_scenes) if test_scenes else split(found))[part]
+    if not chosen:
         raise ReblurError(
             f"{found.folder}: has no pairs for {part}; put some into {part}/, or name another set."
         )
-    return PairFolder(parts[part])
+    return PairFolder(chosen)
 
 
 def refuse_problems(folder: Path, problems: Sequence[Problem]) -> None:
