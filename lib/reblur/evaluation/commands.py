@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reblur.errors import ReblurError
+from reblur.evaluation.folder_commands import add_evaluate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
-    """Add `deblur` to the command line."""
+    """Add `deblur` and `evaluate` to the command line."""
+    add_evaluate(commands)
     deblur = commands.add_parser(
         "deblur",
         help="restore photographs of any size",
