@@ -45,12 +45,15 @@ def handed_on(source: Path, size: tuple[int, int], file_format: str) -> dict[str
         if file_format == "PNG":
             options["pnginfo"] = PngInfo()
             options["pnginfo"].add_itxt("XML:com.adobe.xmp", packet.decode("utf-8", "replace"))
-        elif file_format == "TIFF":  # there it is a tag among the others
-            options["exif"] = Image.Exif()
-            options["exif"].load(exif or b"")
-            options["exif"][XMP] = packet
-        else:
+        elif file_format != "TIFF":
             options["xmp"] = packet
+    if file_format == "TIFF":  # there, both are tags among the others
+        tags = Image.Exif()
+        tags.load(exif or b"")
+        tags.update({tag: _as_stored(tag, value) for tag, value in tags.items()})
+        if xmp:
+            tags[XMP] = packet
+        options["exif"] = tags
     return options
 
 
@@ -63,8 +66,7 @@ def _exif(image: Image.Image, size: tuple[int, int]) -> bytes | None:
     except (OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error):
         return None
     for tag, value in old.items():
-        if isinstance(value, str) and TiffTags.lookup(tag).type == TiffTags.ASCII:
-            value = value.encode("latin-1", "replace")  # as it was read: the bytes may be UTF-8
+        value = _as_stored(tag, value)
         if tag not in LAYOUT and _fits({tag: value}):
             new[tag] = value
     if ORIENTATION in new:
@@ -77,6 +79,12 @@ def _exif(image: Image.Image, size: tuple[int, int]) -> bytes | None:
             new.get_ifd(directory).update(kept)
     content = new.tobytes()
     return content if len(new) or any(new.get_ifd(tag) for tag in nested) else None
+
+
+def _as_stored(tag: int, value: Any) -> Any:
+    """The bytes of a text as Pillow read it: they may be UTF-8, and it would write "?" for them."""
+    text = isinstance(value, str) and TiffTags.lookup(tag).type == TiffTags.ASCII
+    return value.encode("latin-1", "replace") if text else value
 
 
 def _fits(tags: dict[int, Any], directory: int | None = None) -> bool:
