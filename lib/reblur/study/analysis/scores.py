@@ -112,6 +112,29 @@ def read_facts(root: Path, runs: Sequence[Run]) -> pd.DataFrame:
     return pd.concat([run_frame(runs), table], axis=1)
 
 
+def costs(facts: pd.DataFrame) -> pd.DataFrame:
+    """One row a configuration: CONFIGURATION_FIELDS, parameters, macs (in units of 1e9), steps,
+    hours (of a training), unequal and seeds ('2 of 3').
+
+    steps: of the shortest training, where the seeds differ. unequal: whether the configuration saw
+    another number of samples than most of those in `facts`, or its seeds differ.
+    """
+    fields = list(CONFIGURATION_FIELDS)
+    usual = facts["samples"].mode()
+    groups = facts.groupby(fields, sort=False, dropna=False)
+    table = groups.agg(
+        parameters=("parameters", "max"), macs=("macs", "max"), steps=("steps", "min"),
+        hours=("seconds", "mean"), least=("samples", "min"), most=("samples", "max"),
+        done=("done", "sum"), asked=("done", "size"),
+    ).reset_index()  # fmt: skip
+    table["macs"], table["hours"] = table["macs"].astype(float) / 1e9, table["hours"] / 3600
+    common = usual.iloc[0] if len(usual) else 0
+    same = (table["least"] == common) & (table["most"] == common)
+    table["unequal"] = table["least"].notna() & ~same.fillna(False)
+    table["seeds"] = [f"{d} of {a}" for d, a in table[["done", "asked"]].itertuples(index=False)]
+    return table.drop(columns=["least", "most", "done", "asked"])
+
+
 def read_curves(root: Path, runs: Sequence[Run]) -> pd.DataFrame:
     """The learning curves of `runs`: RUN_FIELDS + step, curve, value.
 

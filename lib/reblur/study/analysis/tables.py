@@ -1,0 +1,249 @@
+"""Tables: a filter and a pivot of the summary, written as CSV and shown as HTML.
+
+The frame of a table keeps the exact numbers; its columns say how people read them. An interval
+stands in small type under its mean. What was not run says so, and is never a zero.
+"""
+
+import html
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reblur.files import atomic_path
+from reblur.study.analysis.statistics import NOT_RUN
+from reblur.study.analysis.summary import NOT_AVAILABLE
+from reblur.study.rows import CONFIGURATION_FIELDS
+
+Label = Callable[[Mapping[str, Any]], str]
+
+#: Metric → heading, unit, digits after the point.
+METRICS: dict[str, tuple[str, str, int]] = {
+    "psnr": ("PSNR", "dB", 2),
+    "psnr_tone": ("PSNR, tone", "dB", 2),
+    "psnr_detail": ("PSNR, detail", "dB", 2),
+    "ssim": ("SSIM", "", 4),
+    "ssim_matlab": ("SSIM (MATLAB)", "", 4),
+    "lpips": ("LPIPS", "", 4),
+    "niqe": ("NIQE", "", 2),
+    "seconds": ("time", "s/image", 3),
+    "mae": ("error of the map", "px", 2),
+    "correlation": ("rank correlation", "", 3),
+    "auc": ("AUC", "", 3),
+    "content_deviation": ("content deviation", "", 4),
+    "swd": ("SWD", "", 5),
+    "spectrum": ("spectrum", "dB", 2),
+    "mmd": ("AlexNet-MMD", "", 4),
+    "fd": ("AlexNet-FD", "", 2),
+}
+_MOST_EMPTY_ROWS = 3  # more rows without a number become one sentence
+
+
+@dataclass(frozen=True)
+class Column:
+    """How people read a column of a table.
+
+    Attributes:
+        key: the column of the frame; its interval, if any, is <key>_low and <key>_high.
+        heading: its title.
+        unit: stands under the heading.
+        digits: after the point; whole numbers have separators (1,234).
+        signed: whether a number carries its sign, as a difference does.
+        hidden: whether a page shows it only when it is chosen.
+    """
+
+    key: str
+    heading: str
+    unit: str = ""
+    digits: int = 2
+    signed: bool = False
+    hidden: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its words; `key` is the name of its CSV."""
+
+    key: str
+    title: str
+    frame: pd.DataFrame
+    columns: tuple[Column, ...]
+    caption: str = ""
+    notes: tuple[str, ...] = ()
+
+    def write(self, folder: Path) -> Path:
+        """Write <folder>/<key>.csv: every column of the frame, eight digits; returns its path."""
+        path = Path(folder) / f"{self.key}.csv"
+        with atomic_path(path) as temporary:
+            self.frame.to_csv(temporary, index=False, float_format="%.8g", lineterminator="\n")
+        return path
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a table whose rows sort where the page has `SORTING`."""
+        return to_html(self)
+
+
+def table(
+    summary: pd.DataFrame,
+    cells: Sequence[tuple[str, str, str]],
+    *,
+    key: str,
+    title: str,
+    label: Label,
+    heading: str = "variant",
+    headings: Mapping[str, str] | None = None,
+    costs: pd.DataFrame | None = None,
+    caption: str = "",
+) -> Table:
+    """A row a configuration of the summary, in its order; a column a cell.
+
+    Args:
+        summary: `summarise`, filtered to the configurations wanted.
+        cells: (data set, metric, 'mean' or 'gain') of each column.
+        label: the name of a row, from the fields of its configuration.
+        heading: the title of the names' column.
+        headings: data set → its name for people; needed where the cells are of several.
+        costs: `scores.costs`: adds parameters, multiply-adds, updates and seeds.
+    """
+    fields = list(CONFIGURATION_FIELDS)
+    names = summary[fields].drop_duplicates().reset_index(drop=True)
+    records = names.astype(object).where(names.notna(), None).to_dict("records")
+    frame = names.assign(label=[label(record) for record in records])
+    several = len({dataset for dataset, _, _ in cells}) > 1
+    columns, notes = [Column("label", heading)], []
+    for dataset, metric, what in cells:
+        word, unit, digits = METRICS.get(metric, (metric, "", 4))
+        name = f"{dataset}_{metric}" + ("_gain" if what == "gain" else "")
+        ends = ("gain", "gain_low", "gain_high") if what == "gain" else ("mean", "low", "high")
+        rows = summary[(summary["dataset"] == dataset) & (summary["metric"] == metric)]
+        chosen = rows[[*fields, *ends, "note"]].rename(
+            columns=dict(zip(ends, (name, f"{name}_low", f"{name}_high"), strict=True))
+        )
+        frame = frame.merge(chosen, "left", fields).rename(columns={"note": f"{name}_note"})
+        notes.append(frame.pop(f"{name}_note"))
+        place = f"{(headings or {}).get(dataset, dataset)}: " if several else ""
+        shown = f"{word} gain" if what == "gain" else word
+        columns.append(Column(name, f"{place}{shown}", unit, digits, what == "gain"))
+    said = pd.concat(notes, axis=1).apply(_unique_notes, axis=1) if notes else ""
+    words = []
+    if costs is not None:
+        frame = frame.merge(costs, "left", fields)
+        columns += [
+            Column("parameters", "parameters", "", 0),
+            Column("macs", "multiply-adds", "G", 1),
+            Column("steps", "updates", "", 0),
+            Column("seeds", "seeds"),
+        ]
+        if frame["unequal"].eq(True).any():
+            least, most = int(frame["steps"].min()), int(frame["steps"].max())
+            words.append(
+                f"The rows trained for {least:,} to {most:,} updates: what differs between rows of "
+                "different length is not the configuration alone."
+            )
+    frame["note"] = said
+    if (frame["note"] != "").any():
+        columns.append(Column("note", "remark"))
+    return Table(key, title, frame, tuple(columns), caption, tuple(words))
+
+
+def not_run(facts: pd.DataFrame, label: Label) -> str:
+    """'2 of 20 configurations were run in this profile; not run: A, B.'; '' where all were."""
+    fields = list(CONFIGURATION_FIELDS)
+    done = facts.groupby(fields, sort=False, dropna=False)["done"].any().reset_index()
+    missing = done[~done["done"]][fields]
+    if missing.empty:
+        return ""
+    records = missing.astype(object).where(missing.notna(), None).to_dict("records")
+    names = ", ".join(label(record) for record in records)
+    ran = len(done) - len(missing)
+    return f"{ran} of {len(done)} configurations were run in this profile; not run: {names}."
+
+
+def to_html(table: Table) -> str:
+    """The table as HTML: class `results`, the sort value of each cell in `data-value`."""
+    numbers = [column.key for column in table.columns if _numeric(table, column)]
+    rows = table.frame.to_dict("records")
+    lost = [bool(numbers) and all(_absent(row[key]) for key in numbers) for row in rows]
+    fold = sum(lost) > _MOST_EMPTY_ROWS
+    empty = [row for row, absent in zip(rows, lost, strict=True) if fold and absent]
+    shown = [row for row, absent in zip(rows, lost, strict=True) if not (fold and absent)]
+    head = "".join(_heading(table, column) for column in table.columns)
+    body = "".join(
+        f"<tr>{''.join(_cell(table, column, row) for column in table.columns)}</tr>"
+        for row in shown
+    )
+    notes = list(table.notes)
+    if fold:
+        names = ", ".join(str(row[table.columns[0].key]) for row in empty)
+        notes.append(f"Not run ({len(empty)} of {len(rows)}): {names}.")
+    below = "".join(f'<p class="note">{html.escape(note)}</p>' for note in notes)
+    caption = f"<strong>{html.escape(table.title)}</strong> {html.escape(table.caption)}"
+    return (
+        f'<figure class="table" id="table-{table.key}"><figcaption>{caption}</figcaption>'
+        f'<table class="results"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        f"{below}</figure>"
+    )
+
+
+#: What makes the tables of a page sortable; to be put into the page once.
+SORTING = """
+document.querySelectorAll("table.results th").forEach(th => {
+  th.tabIndex = 0; th.setAttribute("role", "button");
+  const sort = () => {
+    const rows = [...th.closest("table").tBodies[0].rows], at = th.cellIndex;
+    const down = th.getAttribute("aria-sort") === "descending";
+    [...th.parentNode.cells].forEach(other => other.removeAttribute("aria-sort"));
+    th.setAttribute("aria-sort", down ? "ascending" : "descending");
+    const value = row => row.cells[at].dataset.value, sign = down ? 1 : -1;
+    rows.sort((a, b) => {
+      const [x, y] = [value(a), value(b)];
+      if (x === "" || y === "") return (x === "") - (y === "");
+      return sign * (isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y);
+    }).forEach(row => row.parentNode.append(row));
+  };
+  th.onclick = sort;
+  th.onkeydown = event => { if (event.key === "Enter") sort(); };
+});
+"""
+
+
+def _unique_notes(notes: pd.Series) -> str:
+    return "; ".join(dict.fromkeys(note for note in notes if not _absent(note)))
+
+
+def _numeric(table: Table, column: Column) -> bool:
+    return column.key in table.frame and pd.api.types.is_numeric_dtype(table.frame[column.key])
+
+
+def _heading(table: Table, column: Column) -> str:
+    unit = f"<small>{html.escape(column.unit)}</small>" if column.unit else ""
+    kind = "number" if _numeric(table, column) else "text"
+    hidden = ' data-hidden="yes"' if column.hidden else ""
+    return f'<th class="{kind}"{hidden}>{html.escape(column.heading)}{unit}</th>'
+
+
+def _cell(table: Table, column: Column, row: Mapping[str, Any]) -> str:
+    value = row.get(column.key)
+    if not _numeric(table, column):
+        text = "" if _absent(value) else str(value)
+        return f'<td class="text" data-value="{html.escape(text)}">{html.escape(text)}</td>'
+    if _absent(value):
+        measured = f"{column.key}_low" in table.frame
+        missing = NOT_RUN in str(row.get("note", ""))
+        word = NOT_RUN if missing else NOT_AVAILABLE if measured and not column.signed else "–"
+        return f'<td class="number missing" data-value="">{word}</td>'
+    form = f"{{:{'+' if column.signed else ''},.{column.digits}f}}"
+    ends = [row.get(f"{column.key}_{end}", math.nan) for end in ("low", "high")]
+    small = ""
+    if not any(_absent(end) for end in ends):
+        small = "<small>[{}, {}]</small>".format(*(form.format(float(end)) for end in ends))
+    exact = json.dumps(float(value))
+    return f'<td class="number" data-value="{exact}">{form.format(float(value))}{small}</td>'
+
+
+def _absent(value: Any) -> bool:
+    return value is None or value is pd.NA or value != value or value == ""
