@@ -100,7 +100,8 @@ def judge(
             {
                 "key": claim.key, "text": claim.text, "verdict": verdict, "remark": remark,
                 "evidence": "; ".join(evidence), "source": claim.source,
-                "question": claim.question, "seeds": min([i.seeds for i in found if i.known], default=0),
+                "question": claim.question,
+                "seeds": min([i.seeds for i in found if i.known], default=0),
                 "mean": found[0].mean, "low": found[0].low, "high": found[0].high,
             }
         )  # fmt: skip
