@@ -114,7 +114,7 @@ def read_facts(root: Path, runs: Sequence[Run]) -> pd.DataFrame:
 
 def costs(facts: pd.DataFrame) -> pd.DataFrame:
     """One row a configuration: CONFIGURATION_FIELDS, parameters, macs (in units of 1e9), steps,
-    hours (of a training), unequal and seeds ('2 of 3').
+    hours (of a training), unequal and trained ('2 of 3' seeds).
 
     steps: of the shortest training, where the seeds differ. unequal: whether the configuration saw
     another number of samples than most of those in `facts`, or its seeds differ.
@@ -131,7 +131,7 @@ def costs(facts: pd.DataFrame) -> pd.DataFrame:
     common = usual.iloc[0] if len(usual) else 0
     same = (table["least"] == common) & (table["most"] == common)
     table["unequal"] = table["least"].notna() & ~same.fillna(False)
-    table["seeds"] = [f"{d} of {a}" for d, a in table[["done", "asked"]].itertuples(index=False)]
+    table["trained"] = [f"{d} of {a}" for d, a in table[["done", "asked"]].itertuples(index=False)]
     return table.drop(columns=["least", "most", "done", "asked"])
 
 

@@ -110,9 +110,7 @@ def table(
         costs: `scores.costs`: adds parameters, multiply-adds, updates and seeds.
     """
     fields = list(CONFIGURATION_FIELDS)
-    names = summary[fields].drop_duplicates().reset_index(drop=True)
-    records = names.astype(object).where(names.notna(), None).to_dict("records")
-    frame = names.assign(label=[label(record) for record in records])
+    frame = labelled(summary[fields].drop_duplicates().reset_index(drop=True), label)
     several = len({dataset for dataset, _, _ in cells}) > 1
     columns, notes = [Column("label", heading)], []
     for dataset, metric, what in cells:
@@ -136,7 +134,7 @@ def table(
             Column("parameters", "parameters", "", 0),
             Column("macs", "multiply-adds", "G", 1),
             Column("steps", "updates", "", 0),
-            Column("seeds", "seeds"),
+            Column("trained", "seeds"),
         ]
         if frame["unequal"].eq(True).any():
             least, most = int(frame["steps"].min()), int(frame["steps"].max())
@@ -145,20 +143,26 @@ def table(
                 "different length is not the configuration alone."
             )
     frame["note"] = said
-    if (frame["note"] != "").any():
+    if not frame["note"].isin(["", NOT_RUN]).all():
         columns.append(Column("note", "remark"))
     return Table(key, title, frame, tuple(columns), caption, tuple(words))
+
+
+def labelled(frame: pd.DataFrame, label: Label, column: str = "label") -> pd.DataFrame:
+    """The frame with a column of names, made from the fields of each row's configuration."""
+    fields = frame[list(CONFIGURATION_FIELDS)].astype(object)
+    records = fields.where(fields.notna(), None).to_dict("records")
+    return frame.assign(**{column: [label(record) for record in records]})
 
 
 def not_run(facts: pd.DataFrame, label: Label) -> str:
     """'2 of 20 configurations were run in this profile; not run: A, B.'; '' where all were."""
     fields = list(CONFIGURATION_FIELDS)
     done = facts.groupby(fields, sort=False, dropna=False)["done"].any().reset_index()
-    missing = done[~done["done"]][fields]
+    missing = labelled(done.loc[~done["done"], fields], label)
     if missing.empty:
         return ""
-    records = missing.astype(object).where(missing.notna(), None).to_dict("records")
-    names = ", ".join(label(record) for record in records)
+    names = ", ".join(missing["label"])
     ran = len(done) - len(missing)
     return f"{ran} of {len(done)} configurations were run in this profile; not run: {names}."
 
