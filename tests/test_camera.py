@@ -15,7 +15,8 @@ from scipy.ndimage import gaussian_filter
 from reblur.datasets.hidden_camera.mosaic import demosaic
 from reblur.datasets.motion import camera
 from reblur.datasets.motion.camera_cpu import expose_one, one_opencv_thread
-from reblur.datasets.motion.exposures import Exposures, MotionBlurOptions, draw_exposures
+from reblur.datasets.motion.exposures import Exposures, draw_exposures
+from reblur.datasets.motion.options import MotionBlurOptions
 
 
 def _reference() -> ModuleType:

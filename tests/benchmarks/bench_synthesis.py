@@ -20,12 +20,8 @@ from skimage.transform import warp
 from reblur.datasets.images.photographs import Photographs
 from reblur.datasets.motion.camera import HIGHLIGHT, average_frames
 from reblur.datasets.motion.camera_cpu import expose_one, one_opencv_thread
-from reblur.datasets.motion.exposures import (
-    SOFT_REACH,
-    Exposures,
-    MotionBlurOptions,
-    draw_exposures,
-)
+from reblur.datasets.motion.exposures import Exposures, draw_exposures
+from reblur.datasets.motion.options import SOFT_REACH, MotionBlurOptions
 from reblur.datasets.motion.synthesis import MotionBlur
 from reblur.losses.multi_scale import multi_scale_loss
 from reblur.networks import build_network

@@ -17,7 +17,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from reblur.datasets.hidden_camera.mosaic import demosaic, mosaic
-from reblur.datasets.motion.exposures import MOSAIC_REACH, SOFT_REACH, Exposures, silhouette
+from reblur.datasets.motion.exposures import Exposures, silhouette
+from reblur.datasets.motion.options import MOSAIC_REACH, SOFT_REACH
 
 HIGHLIGHT = 0.94  # display value from which a photograph is taken to be near clipping
 # linear sRGB of a camera's colours (red, green, blue); rows add up to 1, so that grey stays grey

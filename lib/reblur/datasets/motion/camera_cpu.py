@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float, UInt8
 
 from reblur.datasets.motion.camera import HIGHLIGHT, develop
-from reblur.datasets.motion.exposures import SOFT_REACH, Exposures, silhouette
+from reblur.datasets.motion.exposures import Exposures, silhouette
+from reblur.datasets.motion.options import SOFT_REACH
 
 STRIP = 64  # rows made at once, so that sub-frame and sum stay in the second-level cache
 LEVELS = np.arange(256) / 255

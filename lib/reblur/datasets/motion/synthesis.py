@@ -18,12 +18,8 @@ from reblur.datasets.degradation.jpeg import jpeg
 from reblur.datasets.images.files import to_tensor, to_uint8
 from reblur.datasets.motion.camera import expose
 from reblur.datasets.motion.camera_cpu import expose_one, one_opencv_thread
-from reblur.datasets.motion.exposures import (
-    MOSAIC_REACH,
-    Exposures,
-    MotionBlurOptions,
-    draw_exposures,
-)
+from reblur.datasets.motion.exposures import Exposures, draw_exposures
+from reblur.datasets.motion.options import MOSAIC_REACH, MotionBlurOptions
 from reblur.errors import ReblurError
 from reblur.randomness import torch_generator
 
