@@ -13,6 +13,7 @@ from reblur.datasets.catalogue.manifests import (
     manifest_names,
     project_root,
 )
+from reblur.datasets.images.own_sets import own_content, own_folder, own_names
 from reblur.errors import ReblurError
 from reblur.files import write_json
 from reblur.study.params import results_folder
@@ -28,26 +29,21 @@ def data_hash(name: str) -> str:
         ReblurError: a data set by hand, or a folder, that is not here.
     """
     if name not in manifest_names():
-        return content_hash(own_folder(name))
+        refuse_unknown_folder(name)
+        return own_content(name)
     manifest = load_manifest(name)
     if isinstance(manifest.source, ByHand):
         return content_hash(locate(manifest))
     return manifest_hash(manifest)
 
 
-def own_folder(name: str) -> Path:
-    """A folder of one's own that params.yaml names by its path (relative to the project's root).
-
-    Raises:
-        ReblurError: neither a folder nor a data set of the manifests.
-    """
-    folder = project_root() / name
-    if not folder.is_dir():
+def refuse_unknown_folder(name: str) -> None:
+    """ReblurError where a name is neither a data set, nor a record of one's own, nor a folder."""
+    if not own_folder(name).is_dir():
         raise ReblurError(
             f"{name}: is neither a folder nor a data set; the data sets are "
-            f"{', '.join(manifest_names())}."
+            f"{', '.join((*own_names(), *manifest_names()))}."
         )
-    return folder
 
 
 def data_hashes(names: Iterable[str]) -> dict[str, str]:
@@ -94,8 +90,10 @@ def note_available(profile: str, asked: Mapping[str, bool]) -> dict[str, str]:
 
 def is_here(name: str) -> bool:
     """Whether a data set can be opened now."""
+    if name not in manifest_names():
+        return own_folder(name).is_dir()
     try:
-        return bool(own_folder(name) if name not in manifest_names() else locate(name))
+        return bool(locate(name))
     except ReblurError:
         return False
 

@@ -5,12 +5,11 @@ from typing import Any
 
 from reblur.datasets.catalogue.manifests import manifest_names
 from reblur.datasets.images.files import to_uint8
-from reblur.datasets.images.own import open_own_pairs
+from reblur.datasets.images.own_sets import open_own
 from reblur.datasets.images.pairs import Pair, PairCrops, PairFolder, open_pairs_of
 from reblur.datasets.images.photographs import open_photographs
 from reblur.datasets.motion.synthesis import MotionBlur, MotionBlurOptions
 from reblur.losses.multi_scale import MultiScaleObjective
-from reblur.study.data.available import own_folder
 
 
 def from_photographs(config: Mapping[str, Any]) -> MotionBlur:
@@ -53,7 +52,7 @@ def open_pairs_named(name: str, split: str) -> PairFolder:
     """The pairs of a data set by its manifest, or of a folder of one's own by its path."""
     if name in manifest_names():
         return open_pairs_of(name, split)
-    return open_own_pairs(own_folder(name), split)
+    return open_own(name, split)
 
 
 def validation_pairs(config: Mapping[str, Any]) -> list[Pair]:

@@ -7,11 +7,10 @@ from reblur.datasets.catalogue.manifests import manifest_names
 from reblur.datasets.defocus.pairs import PAIRS, open_defocus_pairs
 from reblur.datasets.defocus.synthesis import DefocusOptions, DefocusPairs
 from reblur.datasets.images.files import to_uint8
-from reblur.datasets.images.own import open_own_pairs
+from reblur.datasets.images.own_sets import open_own
 from reblur.datasets.images.pairs import Pair, PairCrops, PairFolder, open_pairs_of
 from reblur.datasets.images.photographs import open_photographs
 from reblur.losses.reblurring import DefocusObjective
-from reblur.study.data.available import own_folder
 
 
 def from_photographs(config: Mapping[str, Any]) -> DefocusPairs:
@@ -39,7 +38,7 @@ def synthesis(data: Mapping[str, Any], split: str, size: int) -> DefocusPairs:
 def open_pairs_named(name: str, split: str) -> PairFolder:
     """The pairs of a data set by its manifest, or of a folder of one's own by its path."""
     if name not in manifest_names():
-        return open_own_pairs(own_folder(name), split)
+        return open_own(name, split)
     return (open_defocus_pairs if name in PAIRS else open_pairs_of)(name, split)
 
 
