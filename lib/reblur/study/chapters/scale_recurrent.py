@@ -1,14 +1,115 @@
 """Chapter 1: which parts of the scale-recurrent network earn their keep?"""
 
+from collections.abc import Mapping
 from typing import Any
 
+from reblur.study.analysis.claims import Claim, Side
 from reblur.study.chapters.stages import plain_stages
 from reblur.study.params import Params, merged
-from reblur.study.rows import Run
+from reblur.study.published import ABLATION, SRN_PAPER
+from reblur.study.rows import BLURRED, Run
 
 CHAPTER = "scale_recurrent"
 TITLE = "Scale-recurrent networks"
 DATA, TESTS = "reblur.study.data.motion", "reblur.study.data.motion_tests"
+
+METHOD, RESIDUAL = "sr_edrb3", "sr_edrb3_skip"  # the paper's network; ours, which adds a residual
+MARGIN = 0.1  # dB: what 'little' means, fixed before any run
+LABELS = {
+    BLURRED: "blurred input",
+    "ss": "SS",
+    "sc": "SC",
+    "wo_r": "w/o R",
+    "rnn": "RNN",
+    "gru": "GRU (ours)",
+    "sr_flat": "SR-Flat (our reading)",
+    "sr_rb": "SR-RB (our reading)",
+    "sr_ed": "SR-ED",
+    "sr_edrb1": "SR-EDRB1",
+    "sr_edrb2": "SR-EDRB2",
+    "sr_edrb3": "SR-EDRB3",
+    "sr_edrb3_skip": "SR-EDRB3 + skip (ours)",
+    "sr_edrb3_1_scale": "1 scale",
+    "sr_edrb3_2_scales": "2 scales",
+    "sr_edrb3_deconvolution": "deconvolution",
+    "sr_edrb3_subpixel": "sub-pixel",
+    "srn": "SRN 5×5 + ConvLSTM",
+    "srn_released": "SRN 5×5, released form",
+    "deepdeblur": "DeepDeblur (Nah et al.)",
+    "nafnet": "NAFNet",
+}
+DATASETS = {
+    "synthetic": "held-out synthetic blur",
+    "gopro_authors": "GoPro, the authors' examples",
+    "gopro_0372": "GoPro 0372",
+    "reds_samples": "REDS",
+}
+
+
+def label(fields: Mapping[str, Any]) -> str:
+    """What people call a configuration: its name in `LABELS`, or the key of its variant."""
+    return LABELS.get(fields["variant"], fields["variant"])
+
+
+def side_label(side: Side) -> str:
+    """What people call a side of a claim's pair."""
+    return label({"variant": side} if isinstance(side, str) else dict(side))
+
+
+def claims(dataset: str) -> list[Claim]:
+    """What is put to the test on a test set: our own question first, then what the paper claims."""
+
+    def pair(ours: str, theirs: str) -> tuple[Any, Any]:
+        return {"variant": ours}, BLURRED if theirs == BLURRED else {"variant": theirs}
+
+    def claim(key: str, text: str, source: str, *pairs: tuple[str, str], **more: Any) -> Claim:
+        kind = more.pop("kind", "greater")
+        return Claim(key, text, source, kind, tuple(pair(*p) for p in pairs), dataset, **more)
+
+    place = DATASETS.get(dataset, dataset)
+    questions = {
+        name: f"Does {LABELS[name]} beat the blurred input on {place}?"
+        for name in (METHOD, RESIDUAL)
+    }
+    return [
+        *(
+            claim(
+                name,
+                f"{LABELS[name]} beats the blurred input on {place}.",
+                "this study",
+                (name, BLURRED),
+                question=question,
+            )
+            for name, question in questions.items()
+        ),
+        claim(
+            "cascade",
+            "Three cascaded stages with weights of their own (SC) do worse than shared weights "
+            "(w/o R), recurrence (RNN) and the whole network (SR-EDRB3).",
+            SRN_PAPER,
+            *((name, "sc") for name in ("wo_r", "rnn", METHOD)),
+        ),
+        claim(
+            "best",
+            "SR-EDRB3 is the best of the ablation.",
+            SRN_PAPER,
+            *((METHOD, name) for name in ABLATION if name != METHOD),
+        ),
+        claim(
+            "flat",
+            "SR-Flat is the worst of the ablation.",
+            SRN_PAPER,
+            *((name, "sr_flat") for name in ABLATION if name != "sr_flat"),
+        ),
+        claim(
+            "third_scale",
+            f"A third scale adds little over two (less than {MARGIN:g} dB either way).",
+            SRN_PAPER,
+            (METHOD, "sr_edrb3_2_scales"),
+            kind="within",
+            margin=MARGIN,
+        ),
+    ]
 
 
 def runs(params: Params, profile: str) -> list[Run]:

@@ -1,0 +1,51 @@
+"""Sentences about rows of the summary: what a notebook says it sees, with the numbers as they are.
+
+Every function takes rows of `summarise` of one data set and one metric, with the column `label` of
+`tables.labelled`.
+"""
+
+import pandas as pd
+
+from reblur.study.analysis.tables import METRICS
+
+NONE = "None of these was run in this profile."
+
+
+def gain_in_words(row: pd.Series) -> str:
+    """'+0.31 dB [+0.13, +0.52]', or why there is no such number ('not run')."""
+    if pd.isna(row["gain"]):
+        return str(row["note"]) or "not available"
+    _, unit, digits = METRICS.get(row["metric"], ("", "", 4))
+    said = f"{row['gain']:+.{digits}f} {unit}".strip()
+    if pd.isna(row["gain_low"]) or pd.isna(row["gain_high"]):
+        return said
+    return f"{said} [{row['gain_low']:+.{digits}f}, {row['gain_high']:+.{digits}f}]"
+
+
+def most_and_least(rows: pd.DataFrame) -> str:
+    """Which configuration gains most and which least, and how many intervals leave out zero."""
+    known = rows.dropna(subset="gain").sort_values("gain", ascending=False, kind="stable")
+    if known.empty:
+        return NONE
+    most, least = known.iloc[0], known.iloc[-1]
+    said = f"{most['label']} gains most, {gain_in_words(most)}"
+    if len(known) > 1:
+        said += f"; {least['label']} least, {gain_in_words(least)}"
+    return f"{said}. {against_zero(known)}"
+
+
+def against_zero(rows: pd.DataFrame) -> str:
+    """'Of 12 intervals 9 lie above zero, 1 below, and 2 contain it.'"""
+    known = rows.dropna(subset=["gain_low", "gain_high"])
+    above, below = int((known["gain_low"] > 0).sum()), int((known["gain_high"] < 0).sum())
+    if not len(known):
+        return "There is no interval yet."
+    if len(known) == 1:
+        return (
+            f"Its interval {'lies above' if above else 'lies below' if below else 'contains'} zero."
+        )
+    return (
+        f"Of {len(known)} intervals {above or 'none'} lie{'s' * (above == 1)} above zero, "
+        f"{below or 'none'} below, and {len(known) - above - below or 'none'} contain"
+        f"{'s' * (len(known) - above - below == 1)} it."
+    )
