@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
 from fake_results import picture
+from reblur.study.results import Study, read_study
+
 from reblur.datasets.images.files import write_image
 from reblur.files import sha256_of_file, write_json
 from reblur.randomness import numpy_generator
 from reblur.study.params import run_folder
-from reblur.study.results import Study, read_study
 
 CONTROLLED = ["clean", "handmade", "softened", "refined_50", "refined_100", "refined_200", "oracle"]
 REAL = ["clean", "handmade", "softened", "refined_50", "refined_100", "refined_200"]

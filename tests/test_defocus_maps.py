@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from reblur.study.defocus_data import KnownMap, score_maps, score_maps_without_a_network
 from scipy.ndimage import gaussian_filter
 from skimage import data
 
@@ -17,7 +18,6 @@ from reblur.evaluation.maps import (
     read_defocus,
 )
 from reblur.networks import build_network
-from reblur.study.defocus_data import KnownMap, score_maps, score_maps_without_a_network
 
 MAPS = arrays.arrays(np.float32, (5, 6), elements=st.integers(0, 9).map(float))
 

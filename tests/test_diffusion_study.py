@@ -6,25 +6,25 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-
-import fake_diffusion as fake
-from fake_diffusion import GAINS, PLACES, SECTION, study_in, write_results
 from fake_results import picture
-from reblur.errors import ReblurError
-from reblur.study import diffusion
 from reblur.study.comparisons import rebuild, study_of
 from reblur.study.diffusion_claims import claims
 from reblur.study.diffusion_pictures import example_files, pair_columns
+from reblur.study.figures import save_figure
+from reblur.study.panels import Example
+from reblur.study.results import read_study
+
+import fake_diffusion as fake
+from fake_diffusion import GAINS, PLACES, SECTION, study_in, write_results
+from reblur.errors import ReblurError
+from reblur.study import diffusion
 from reblur.study.diffusion_results import (
     best_of,
     choice_in_words,
     shown_source,
 )
-from reblur.study.figures import save_figure
-from reblur.study.panels import Example
 from reblur.study.params import run_folder
 from reblur.study.provenance import stamp
-from reblur.study.results import read_study
 
 RULE = SECTION["rule"]
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from reblur.losses.multi_scale import multi_scale_loss, MultiScaleObjective
+from reblur.losses.multi_scale import MultiScaleObjective, multi_scale_loss
 
 
 def images(*shape: int) -> torch.Tensor:

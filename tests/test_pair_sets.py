@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from reblur.study.sources import training_source
 
 from reblur.datasets.images import pair_sets
 from reblur.datasets.images.pair_sets import (
@@ -22,7 +23,6 @@ from reblur.datasets.images.pair_sets import (
 from reblur.datasets.images.pairs import PairCrops
 from reblur.errors import ReblurError
 from reblur.study.data import data_hashes
-from reblur.study.sources import training_source
 
 SCALE = 4
 ABOUT = {"source": "refined_100", "t0": 100, "seed": 0, "weights": "ab" * 32}

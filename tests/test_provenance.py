@@ -1,98 +1,109 @@
-"""Stamps: what they hold, what they must not hold, and when a tree counts as changed."""
+"""What made a result: the code that it reaches, definition by definition."""
 
-import json
-import socket
-import subprocess
+import importlib
 
 import pytest
 
-import reblur
-from reblur.files import sha256_of_file
 from reblur.study import provenance
+from reblur.study.provenance import closure, code_hash, code_state
+from reblur.study.rows import Run
+from reblur.study.runs import scoring_code, training_code
+
+TINY = {
+    "top.py": (
+        '"""Top."""\nfrom reblur.low import helper\nfrom reblur import deep\nLIMIT = 3\n\n'
+        "def used():\n    return helper() + LIMIT\n\n"
+        "def by_module():\n    return deep.inner()\n\n"
+        "def lazily():\n    from reblur.low import other\n    return other\n\n"
+        "def unused():\n    return other_thing\n"
+    ),
+    "low.py": "def helper():\n    return 1\n\ndef other():\n    return 2\n",
+    "deep.py": "def inner():\n    return 1\n\ndef apart():\n    return 2\n",
+}
 
 
 @pytest.fixture
-def made(tmp_path):
-    root = tmp_path / "results" / "gpu"
-    (root / "runs").mkdir(parents=True)
-    (root / "runs" / "a.csv").write_text("1\n")
-    (tmp_path / "outside.png").write_bytes(b"2")
-    inputs = [root / "runs" / "a.csv", tmp_path / "outside.png"]
-    return provenance.stamp("gpu", {"steps": 3}, {"photos": "ab12"}, inputs, root)
+def package(tmp_path, monkeypatch):
+    def write(**changes):
+        for name, text in TINY.items():
+            for old, new in changes.get(name[:-3], []):
+                assert old in text
+                text = text.replace(old, new)
+            (tmp_path / name).write_text(text)
+        provenance._read_module.cache_clear()
+
+    monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
+    write()
+    return write
 
 
-def test_inputs_are_hashed_under_names_that_hold_no_absolute_path(made, tmp_path):
-    assert set(made["inputs"]) == {"runs/a.csv", "elsewhere/outside.png"}
-    assert made["inputs"]["elsewhere/outside.png"] == sha256_of_file(tmp_path / "outside.png")
-    text = json.dumps(made)
-    assert str(tmp_path) not in text
-    assert socket.gethostname() not in text
+def test_the_closure_follows_names_and_nothing_else(package):
+    assert set(closure(["reblur.top:used"])) == {
+        "reblur.top:used", "reblur.top:LIMIT", "reblur.low:helper",
+    }  # fmt: skip
+    assert set(closure(["reblur.top:by_module"])) == {"reblur.top:by_module", "reblur.deep:inner"}
+    assert set(closure(["reblur.top:lazily"])) == {"reblur.top:lazily", "reblur.low:other"}
 
 
-def test_versions_and_machine_are_named(made):
-    assert {"python", "torch", "numpy", "pandas"} <= set(made["versions"])
-    assert made["machine"]["threads"] >= 1
-    assert made["machine"]["device"]
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"low": [("return 1", "return 7")]}, False),
+        ({"top": [("LIMIT = 3", "LIMIT = 4")]}, False),
+        ({"low": [("return 1", "return 1  # a comment")]}, True),
+        ({"low": [("def helper():\n", 'def helper():\n    """A docstring."""\n')]}, True),
+        ({"top": [('"""Top."""', '"""Another text."""')]}, True),
+        ({"low": [("return 2", "return 9")]}, True),  # another function of the same module
+        ({"deep": [("return 1", "return 9")]}, True),
+        ({"top": [("return other_thing", "return 0")]}, True),
+    ],
+)
+def test_the_hash_changes_with_the_code_that_is_reached_alone(package, changes, same):
+    before = code_hash(["reblur.top:used"])
+    package(**changes)
+    assert (code_hash(["reblur.top:used"]) == before) is same
 
 
-def test_the_same_stamp_twice(made, tmp_path):
-    root = tmp_path / "results" / "gpu"
-    inputs = [root / "runs" / "a.csv", tmp_path / "outside.png"]
-    assert provenance.stamp("gpu", {"steps": 3}, {"photos": "ab12"}, inputs, root) == made
+CONFIG = {"data": {"pairs": None}}
 
 
-def test_one_line_names_code_parameters_and_machine(made):
-    line = provenance.one_line(made)
-    assert "\n" not in line
-    for part in ("commit", "profile gpu", made["params_sha256"][:8], "torch", "threads"):
-        assert part in line
+@pytest.mark.parametrize(
+    ("chapter", "network", "reached", "apart"),
+    [
+        ("scale_recurrent", "sr_edrb3",
+         ["reblur.losses.multi_scale:multi_scale_loss", "reblur.randomness:key",
+          "reblur.networks.recurrent:ConvLSTM", "reblur.study.training:train_network",
+          "reblur.datasets.motion.trajectories:HandMotion", "reblur.training.session:Session"],
+         ["reblur.losses.reblurring:DefocusObjective", "reblur.networks.nafnet:NAFNet",
+          "reblur.diffusion:refine", "reblur.study.params:read_params"]),
+        ("defocus", "defocus_unet",
+         ["reblur.losses.reblurring:DefocusObjective", "reblur.warping:correspond"],
+         ["reblur.losses.multi_scale:MultiScaleObjective",
+          "reblur.datasets.motion.synthesis:MotionBlur"]),
+    ],
+)  # fmt: skip
+def test_a_run_reaches_its_own_chapter_and_no_other(chapter, network, reached, apart):
+    found = closure(training_code(Run(chapter, "x", network, 0), CONFIG))
+    assert set(reached) <= set(found)
+    assert not set(apart) & set(found)
 
 
-def test_files_of_a_result_are_hashed_beside_it(tmp_path, made):
-    file = tmp_path / "t.csv"
-    file.write_text("x\n")
-    path = provenance.write_provenance(tmp_path / "t", "table", {"title": "T"}, [file], made)
-    assert path.name == "t.provenance.json"
-    written = json.loads(path.read_text())
-    assert written["files"] == {"t.csv": sha256_of_file(file)}
-    assert written["table"] == {"title": "T"}
+def test_scores_follow_from_the_metrics_and_weights_do_not():
+    run = Run("scale_recurrent", "x", "sr_edrb3", 0)
+    assert "reblur.measures.full_reference:lpips_distance" in closure(scoring_code(run))
+    assert "reblur.measures.full_reference:lpips_distance" not in closure(
+        training_code(run, CONFIG)
+    )
 
 
-@pytest.fixture
-def repository(tmp_path, monkeypatch):
-    """A git repository in which the library seems to stand."""
-    package = tmp_path / "lib" / "reblur"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    monkeypatch.setattr(reblur, "__file__", str(package / "__init__.py"))
-
-    def git(*arguments):
-        options = ("-c", "user.name=t", "-c", "user.email=t@example.org")
-        subprocess.run(["git", *options, *arguments], cwd=tmp_path, check=True, capture_output=True)
-
-    git("init", "-q")
-    return tmp_path, git
+def test_every_entry_is_a_definition_that_exists():
+    for run in (Run("scale_recurrent", "x", "nafnet", 0), Run("defocus", "x", "defocus_unet", 0)):
+        for entry in (*training_code(run, CONFIG), *scoring_code(run)):
+            module, name = entry.split(":")
+            assert hasattr(importlib.import_module(module), name), entry
+            assert entry in closure([entry])
 
 
-def test_code_state_follows_the_working_tree(repository):
-    folder, git = repository
-    assert provenance.code_state()["commit"] == "none"
-    git("add", ".")
-    git("commit", "-qm", "first")
-    state = provenance.code_state()
-    assert len(state["commit"]) == 40
-    assert state["dirty"] is False
-    (folder / "results").mkdir()
-    (folder / "results" / "x.csv").write_text("1")
-    (folder / "dvc.lock").write_text("1")
-    assert provenance.code_state()["dirty"] is False  # results are no change of the code
-    (folder / "lib" / "reblur" / "new.py").write_text("1")
-    assert provenance.code_state()["dirty"] is True
-
-
-def test_without_a_repository_the_commit_is_unknown(tmp_path, monkeypatch):
-    monkeypatch.setattr(reblur, "__file__", str(tmp_path / "__init__.py"))
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    state = provenance.code_state()
-    assert state["commit"] == "unknown"
-    assert state["dirty"] is None
+def test_the_state_of_the_code_names_a_commit_or_says_that_there_is_none():
+    state = code_state()
+    assert state["commit"] in ("unknown", "none") or len(state["commit"]) == 40

@@ -2,11 +2,13 @@
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from reblur.errors import ReblurError
+
+Model = TypeVar("Model", bound="Options")
 
 
 class Options(BaseModel):
@@ -18,7 +20,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], where: str = "") -> Self:
+    def from_dict(cls: type[Model], values: Mapping[str, Any], where: str = "") -> Model:
         """Options from a section of params.yaml.
 
         Args:

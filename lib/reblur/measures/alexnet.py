@@ -87,7 +87,7 @@ class _ArraysOnly(pickle.Unpickler):
     """An unpickler that admits NumPy arrays alone; every other name is refused, not called."""
 
     # Written by NumPy 1, where the function stood in numpy.core.
-    ADMITTED = {  # noqa: RUF012 - never changed
+    ADMITTED = {
         ("numpy.core.multiarray", "_reconstruct"),
         ("numpy._core.multiarray", "_reconstruct"),
         ("numpy", "ndarray"),

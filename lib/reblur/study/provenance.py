@@ -1,8 +1,8 @@
 """What made a result: the code that it reaches, its data, the libraries and the machine.
 
 The code of a result is what a few functions reach: every function, class and constant of `reblur`
-that they name, directly or not, as syntax trees without docstrings and comments. A changed comment
-changes nothing; a changed loss function changes the hash of every run that reaches it, and of no
+that they name, directly or not, as syntax trees without docstrings, comments and annotations. A changed
+comment changes nothing; a changed loss function changes the hash of every run that reaches it, and of no
 other.
 """
 
@@ -54,7 +54,8 @@ class _Definition:
     """A statement at the top of a module: its hash, and what it refers to.
 
     Attributes:
-        code: hash of its syntax tree, without docstrings (comments are in no tree).
+        code: hash of its syntax tree, without docstrings and annotations of functions (comments
+            are in no tree).
         names: names that it reads, and attributes of such names: ("losses", "charbonnier").
         imports: what it imports itself: (module, name).
     """
@@ -74,6 +75,11 @@ class _Module:
 
 
 def _definition(node: ast.AST) -> _Definition:
+    for part in ast.walk(node):  # what annotates a function does nothing
+        if isinstance(part, ast.FunctionDef):
+            part.returns = None
+        elif isinstance(part, ast.arg):
+            part.annotation = None
     imports = frozenset(
         (part.module, alias.name)
         for part in ast.walk(node)
@@ -116,9 +122,11 @@ def _read_module(path: Path, modified: int) -> _Module:
             case ast.Import() | ast.Expr(value=ast.Constant()):
                 pass
             case ast.ImportFrom(module=str(module), names=names):
-                for alias in names if _is_ours(module) else ():
+                for alias in names:
                     inner = f"{module}.{alias.name}"
-                    whole = path_of(inner) is not None
+                    whole = _is_ours(inner) and path_of(inner) is not None
+                    if not (whole or _is_ours(module)):
+                        continue
                     imports[alias.asname or alias.name] = (
                         (inner, None) if whole else (module, alias.name)
                     )

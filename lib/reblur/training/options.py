@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -58,7 +58,7 @@ class TrainingOptions(Options):
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _fits_together(self) -> "TrainingOptions":
         if self.lr_end > self.lr:
             raise ValueError(f"lr_end is {self.lr_end}; it must be from 0 to lr ({self.lr}).")
         try:

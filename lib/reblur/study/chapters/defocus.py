@@ -1,18 +1,142 @@
 """Chapter 2: how far may a training pair be off, and what does reblurring win back?"""
 
+from collections.abc import Mapping
 from typing import Any
 
 from reblur.errors import ReblurError
+from reblur.study.analysis.claims import Claim, Side
 from reblur.study.chapters.scale_recurrent import data_names
 from reblur.study.chapters.stages import plain_stages
 from reblur.study.params import Params, merged
-from reblur.study.rows import Run
+from reblur.study.rows import BLURRED, Run
 
 CHAPTER = "defocus"
 TITLE = "Reblurring-guided learning"
 DATA, TESTS = "reblur.study.data.triplets", "reblur.study.data.triplet_tests"
 
-__all__ = ["all_data", "configuration", "data_names", "runs", "stage_recipes"]
+BASELINE, FULL = "baseline", "full"
+PAPER = "reblurring-guided learning (arXiv 2409.17792)"
+MARGIN = 0.1  # dB: what a misalignment 'costs' at least, fixed before any run
+LABELS = {
+    BLURRED: "blurred input",
+    "aligned": "aligned pairs",
+    "baseline": "baseline",
+    "flow": "+ flow",
+    "mask": "+ mask",
+    "reblurring": "+ reblurring",
+    "full": "full method",
+    "matched": "matched reblurring (ours)",
+    "baseline_noprior": "baseline, no prior",
+    "flow_noprior": "+ flow, no prior",
+    "mask_noprior": "+ mask, no prior",
+    "reblurring_noprior": "+ reblurring, no prior",
+    "full_sr_edrb3": "full method on SR-EDRB3",
+}
+DATASETS = {
+    "thin_lens": "drawn depth",
+    "thin_lens_misaligned_raw": "drawn depth, misaligned truth, raw",
+    "thin_lens_misaligned_to_input": "drawn depth, GT warped to input",
+    "thin_lens_misaligned_to_output": "drawn depth, GT warped to output",
+    "measured_depth": "measured depth",
+    "focus_stack_pcb_raw": "focus stack, raw",
+    "focus_stack_pcb_to_input": "focus stack, GT warped to input",
+    "focus_stack_pcb_to_output": "focus stack, GT warped to output",
+    "cuhk_samples": "CUHK",
+}
+
+
+def label(fields: Mapping[str, Any]) -> str:
+    """What people call a configuration: its variant's name, and its misalignment."""
+    name = LABELS.get(fields["variant"], fields["variant"])
+    level = fields.get("level")
+    if level is None or level != level or fields["variant"] in (BLURRED, "aligned"):
+        return name
+    return f"{name}, {int(level)} px"
+
+
+def side_label(side: Side) -> str:
+    """What people call a side of a claim's pair."""
+    return label({"variant": side} if isinstance(side, str) else dict(side))
+
+
+def claims(dataset: str, levels: list[int]) -> list[Claim]:
+    """What is put to the test: what misalignment costs, what the method wins back, and each step.
+
+    Args:
+        dataset: the test set that decides; its truth is aligned.
+        levels: the misalignments (px) that the profile trains at, ascending.
+    """
+    largest = levels[-1]
+    place = f"at {largest} px" if largest else "on pairs as they are"
+
+    def at(variant: str, level: int = largest) -> dict[str, Any]:
+        if variant == BASELINE and not level:
+            return {"variant": "aligned"}  # the baseline's own upper bound
+        return {"variant": variant, "level": level}
+
+    def claim(key: str, text: str, source: str, *pairs: tuple[Side, ...], **more: Any) -> Claim:
+        return Claim(key, text, source, more.pop("kind", "greater"), pairs, dataset, **more)
+
+    upper, lost, won = at(BASELINE, 0), at(BASELINE), at(FULL)
+    steps = [
+        ("flow", "Warping by flow is better than the baseline", "flow", BASELINE),
+        ("mask", "The mask adds to warping", "mask", "flow"),
+        ("reblurring", "Reblurring adds to warping and mask", "reblurring", "mask"),
+        ("pseudo", "Pseudo supervision adds to reblurring", FULL, "reblurring"),
+        ("matched", "Matched reblurring is better than the full method", "matched", FULL),
+        ("prior", "The blur estimator helps", "reblurring", "reblurring_noprior"),
+    ]
+    found = [
+        claim(
+            "useful",
+            f"The full method beats the blurred input, learned {place}.",
+            "this study",
+            (won, BLURRED),
+            question=f"Does the full method beat the blurred input, learned {place}?",
+        )
+    ]
+    if largest:
+        found += [
+            claim(
+                "wins_back",
+                f"The baseline loses from {largest} px of misalignment, and the full method wins "
+                "back more than half of that.",
+                "this study",
+                (upper, lost),
+                (won, lost, upper),
+                question="Does reblurring-guided learning win back more than half of what a "
+                f"misalignment of {largest} px costs?",
+            ),
+            *(
+                claim(
+                    f"cost_{level}",
+                    f"A misalignment of {level} px costs the baseline more than {MARGIN:g} dB.",
+                    "this study",
+                    (upper, at(BASELINE, level)),
+                    margin=MARGIN,
+                )
+                for level in levels
+                if level
+            ),
+            claim(
+                "harmless",
+                f"On aligned pairs the full method and the baseline differ by less than {MARGIN:g} "
+                "dB.",
+                "this study",
+                (at(FULL, 0), upper),
+                kind="within",
+                margin=MARGIN,
+            ),
+        ]
+    return found + [
+        claim(
+            key,
+            f"{text} {place}.",
+            "this study" if key == "matched" else PAPER,
+            (at(better), at(worse)),
+        )
+        for key, text, better, worse in steps
+    ]
 
 
 def runs(params: Params, profile: str) -> list[Run]:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from reblur.study.analysis.claims import Claim, Side
+from reblur.study.chapters.published import ABLATION, SRN_PAPER
 from reblur.study.chapters.stages import plain_stages
 from reblur.study.params import Params, merged
-from reblur.study.published import ABLATION, SRN_PAPER
 from reblur.study.rows import BLURRED, Run
 
 CHAPTER = "scale_recurrent"
