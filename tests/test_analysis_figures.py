@@ -73,7 +73,7 @@ DRAWN = {
     "losses": lambda rows: learning_curves(
         pd.concat(
             rows[1][rows[1]["curve"] == "loss"].assign(label=lambda r, n=n: r["label"] + n)
-            for n in ("", " again", " and again", " and on")
+            for n in ("", " again")
         ),
         ylabel="loss", log=True, smooth=3, **WORDS,
     ),

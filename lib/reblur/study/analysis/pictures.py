@@ -217,7 +217,7 @@ def slider(
     coded = {name: base64.b64encode(jpeg).decode() for name, jpeg in data.items()}
     uris = {name: f"data:image/jpeg;base64,{text}" for name, text in coded.items()}
     others = {name: uri for name, uri in uris.items() if name not in (opens_on, against)}
-    data = json.dumps(others).replace("<", "\\u003c")  # a name cannot end the script
+    script = json.dumps(others).replace("<", "\\u003c")  # a name cannot end the script
     known = psnr or {}
     words = {n: f"{n} ({known[n]:.2f} dB)" if n in known else n for n in images}
 
@@ -239,7 +239,7 @@ def slider(
         'style="position:absolute;inset:0;max-width:100%;clip-path:inset(0 50% 0 0)">'
         '</div><input type="range" min="0" max="100" value="50" style="display:block;width:100%" '
         'aria-label="place of the seam">'
-        f"<script>{_SCRIPT % (json.dumps(f'slider-{key}'), data)}</script></figure>"
+        f"<script>{_SCRIPT % (json.dumps(f'slider-{key}'), script)}</script></figure>"
     )
 
 
