@@ -3,12 +3,18 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from made_results import GAINS, runs_of, write_study
 from reblur.errors import ReblurError
 from reblur.study.analysis.scores import matching, read_scores
-from reblur.study.analysis.summary import SUMMARY_COLUMNS, difference, summarise
+from reblur.study.analysis.summary import (
+    SUMMARY_COLUMNS,
+    difference,
+    summarise,
+    summarise_bins,
+)
 from reblur.study.rows import BLURRED
 
 RUNS = runs_of([*GAINS, "absent"])
@@ -179,3 +185,18 @@ def test_other_seeds_are_not_paired(scores):
     unpaired = difference(scores[~lost], ours, theirs, "synthetic")
     assert unpaired.seeds == 2
     assert unpaired.high - unpaired.low > paired.high - paired.low
+
+
+def test_gains_in_bins_of_the_blurs_length(scores):
+    blurred = scores[matching(scores, {"variant": BLURRED}) & (scores["metric"] == "psnr")]
+    length = blurred.assign(metric="blur_length", value=blurred["image"].astype(float))
+    known = pd.concat([scores, length], ignore_index=True)
+    found = summarise_bins(known, RUNS, "blur_length", [-1.0, 11.0, 30.0])
+    rows = found[(found["variant"] == "ss") & (found["metric"] == "psnr")]
+    rows = rows[rows["dataset"] == "gopro"]
+    gains = values_of(scores, "ss", dataset="gopro") - values_of(scores, BLURRED, dataset="gopro")
+    assert list(rows["images"]) == [12, 19]
+    assert list(rows["blur_length"]) == [5.5, 21.0]
+    assert list(rows["gain"]) == pytest.approx([gains[:, :12].mean(), gains[:, 12:31].mean()])
+    assert "blur_length" not in set(found["metric"])
+    assert not len(summarise_bins(scores, RUNS, "blur_length", [0.0, 1.0]))

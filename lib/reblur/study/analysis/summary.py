@@ -50,10 +50,6 @@ class _Matrix:
         chosen = (self.photographs[places], self.values[:, places])
         return _Matrix(self.seeds, images, *chosen)
 
-    def images_with(self, wanted: np.ndarray) -> np.ndarray:
-        """Names of the images of which `wanted` (S, N) holds for every seed."""
-        return self.images[wanted.all(axis=0)]
-
 
 def summarise(
     scores: pd.DataFrame, runs: Sequence[Run], against: str | Which = BLURRED
@@ -115,6 +111,28 @@ def summarise(
     )
 
 
+def summarise_bins(
+    scores: pd.DataFrame, runs: Sequence[Run], measure: str, edges: Sequence[float]
+) -> pd.DataFrame:
+    """`summarise` of the images in each bin of a measure of the blurred input, such as the length
+    of the blur in pixels; the measure's median in the bin stands in a column of its name.
+
+    Args:
+        measure: a metric of the blurred input's scores.
+        edges: of the bins, ascending; an image outside of them is left out.
+    """
+    home = ["chapter", "task", "dataset", "image"]
+    known = scores[(scores["metric"] == measure) & (scores["variant"] == BLURRED)]
+    known = known[[*home, "value"]].rename(columns={"value": measure})
+    merged = scores[scores["metric"] != measure].merge(known, "inner", home)
+    parts = [
+        summarise(rows, runs).assign(**{measure: rows[measure].median()})
+        for _, rows in merged.groupby(pd.cut(merged[measure], edges), observed=True)
+    ]
+    empty = pd.DataFrame(columns=[*SUMMARY_COLUMNS, measure])
+    return pd.concat(parts, ignore_index=True) if parts else empty
+
+
 def difference(
     scores: pd.DataFrame,
     ours: Which,
@@ -163,63 +181,60 @@ def difference(
             images = np.intersect1d(images, matrix.images)
         mean = sum(matrix.of(images).values for matrix in kept) / len(kept)
         kept = [replace(kept[0].of(images), values=mean)]
-    _, _, interval = _compared(us, kept[0], dataset, metric)
-    return interval
+    ours_kept, base, infinite = _usable(us, kept[0])
+    return _interval(ours_kept, base, infinite, len(us.images), dataset, metric)
 
 
 def _row(matrix: _Matrix, theirs: _Matrix | None, dataset: str, metric: str) -> dict[str, Any]:
-    """Mean and gain of a configuration; both over the images on which neither side is infinite."""
-    if theirs is None:
-        infinite = np.isinf(matrix.values)
-        kept = matrix.of(matrix.images_with(np.isfinite(matrix.values)))
-        found = _mean(kept, dataset, metric)
-        found = replace(found, infinite=int(infinite.any(axis=0).sum()))
-        return _values(_explained(found, len(matrix.images)), None)
-    ours, better, gain = _compared(matrix, theirs, dataset, metric)
-    mean = replace(_mean(ours, dataset, metric), infinite=gain.infinite)
-    return _values(_explained(mean, len(matrix.images)), gain) | {"better": better}
-
-
-def _mean(matrix: _Matrix, dataset: str, metric: str) -> Interval:
-    if not matrix.values.size:
-        return missing_interval(NOT_AVAILABLE)
-    bounds = BOUNDS.get(metric, UNBOUNDED)
-    return mean_interval(matrix.values, matrix.photographs, dataset, bounds, matrix.trained)
-
-
-def _compared(
-    ours: _Matrix, theirs: _Matrix, dataset: str, metric: str
-) -> tuple[_Matrix, float, Interval]:
-    """Our scores on the images that count, the share of them on which we are better, and the
-    interval of the differences."""
-    both = np.intersect1d(ours.images, theirs.images)
-    a, b = ours.of(both), theirs.of(both)
-    infinite = np.isinf(a.values).any(axis=0) | np.isinf(b.values).any(axis=0)
-    finite = np.isfinite(a.values).all(axis=0) & np.isfinite(b.values).all(axis=0)
-    a, b = a.of(both[finite]), b.of(both[finite])
-    count = int(infinite.sum())
-    if not a.values.size:
-        return a, math.nan, replace(missing_interval(NOT_AVAILABLE), infinite=count)
-    pairing: Literal["paired", "unpaired", "fixed"] = (
-        "fixed" if not b.trained else "paired" if a.seeds == b.seeds else "unpaired"
+    """Mean and gain of a configuration, both over the images on which neither side is infinite."""
+    ours, base, infinite = _usable(matrix, theirs)
+    mean, gain = (
+        _interval(ours, side, infinite, len(matrix.images), dataset, metric)
+        for side in (None, base)
     )
+    if base is None or not ours.values.size:
+        return _values(mean, None)
+    better = ours.values.mean(axis=0) - base.values.mean(axis=0)
+    better = -better if metric in LOWER_IS_BETTER else better
+    return _values(mean, gain) | {"better": float((better > 0).mean())}
+
+
+def _usable(ours: _Matrix, theirs: _Matrix | None) -> tuple[_Matrix, _Matrix | None, int]:
+    """Both sides on the images of which both have finite scores of every seed, and how many images
+    an infinite score takes away."""
+    images = ours.images if theirs is None else np.intersect1d(ours.images, theirs.images)
+    sides = [side.of(images) for side in (ours, theirs) if side is not None]
+    infinite = np.any([np.isinf(side.values).any(axis=0) for side in sides], axis=0)
+    finite = np.all([np.isfinite(side.values).all(axis=0) for side in sides], axis=0)
+    kept = [side.of(images[finite]) for side in sides]
+    return kept[0], kept[1] if theirs is not None else None, int(infinite.sum())
+
+
+def _interval(
+    ours: _Matrix, theirs: _Matrix | None, infinite: int, images: int, dataset: str, metric: str
+) -> Interval:
+    """The mean of ours, or of ours − theirs; its note says which of `images` do not count."""
     bounds = BOUNDS.get(metric, UNBOUNDED)
-    found = difference_interval(a.values, b.values, a.photographs, dataset, pairing, bounds)
-    found = replace(found, infinite=count, seeds=found.seeds if a.trained else 0)
-    sign = -1 if metric in LOWER_IS_BETTER else 1
-    better = float((sign * (a.values.mean(axis=0) - b.values.mean(axis=0)) > 0).mean())
-    return a, better, _explained(found, len(ours.images))
-
-
-def _explained(found: Interval, images: int) -> Interval:
-    """A note where images could not be used, beside those that are infinite."""
-    lost = images - found.images - found.infinite
+    homes = ours.photographs
+    if not ours.values.size:
+        found = missing_interval(NOT_AVAILABLE)
+    elif theirs is None:
+        found = mean_interval(ours.values, homes, dataset, bounds, ours.trained)
+    else:
+        pairing: Literal["paired", "unpaired", "fixed"] = (
+            "fixed"
+            if not theirs.trained
+            else "paired"
+            if ours.seeds == theirs.seeds
+            else "unpaired"
+        )
+        found = difference_interval(ours.values, theirs.values, homes, dataset, pairing, bounds)
     words = [found.note] if found.note else []
-    if found.images and lost:
+    if 0 < found.images < images - infinite:
         words.append(f"on {found.images} of {images} images")
-    if found.infinite:
-        words.append(f"{found.infinite} infinite left out")
-    return replace(found, note="; ".join(words))
+    if infinite:
+        words.append(f"{infinite} infinite left out")
+    return replace(found, infinite=infinite, note="; ".join(words))
 
 
 def _values(mean: Interval, gain: Interval | None) -> dict[str, Any]:
