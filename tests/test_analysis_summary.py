@@ -92,6 +92,9 @@ def test_gains_may_be_taken_from_a_configuration(scores):
     expected = values_of(scores, "sr_edrb3_skip") - values_of(scores, "sr_edrb3")
     assert row["gain"] == pytest.approx(expected.mean())
     assert math.isnan(row_of(summary, "sr_edrb3")["gain"])
+    blurred = row_of(summary, BLURRED)
+    expected = values_of(scores, BLURRED) - values_of(scores, "sr_edrb3")
+    assert (blurred["gain"], blurred["note"]) == (pytest.approx(expected.mean()), "")
     with pytest.raises(ReblurError, match="several configurations"):
         summarise(scores, RUNS, {"chapter": "scale_recurrent"})
 
@@ -148,6 +151,8 @@ def test_images_that_lack_a_metric_are_said(scores):
     lost &= (scores["image"] == "007") & (scores["metric"] == "lpips")
     row = row_of(summarise(scores[~lost], RUNS), "ss", "lpips")
     assert (row["images"], row["note"]) == (35, "on 35 of 36 images")
+    found = difference(scores[~lost], {"variant": "ss"}, BLURRED, "synthetic", "lpips")
+    assert (found.images, found.mean) == (35, row["gain"])
 
 
 def test_seeds_scored_on_different_images_are_refused(scores):

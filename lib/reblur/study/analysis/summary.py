@@ -2,8 +2,10 @@
 its gain. Tables, figures and claims are made from it and from `difference`."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, Literal
 
 import numpy as np
@@ -74,16 +76,15 @@ def summarise(
     """
     found = _matrices(scores)
     reference = {"variant": against} if isinstance(against, str) else against
-    asked = run_frame(runs).drop_duplicates(list(CONFIGURATION_FIELDS))
-    order = {key: place for place, key in enumerate(_keys(asked))}
-    seeds_asked = pd.Series(list(_keys(run_frame(runs)))).value_counts().to_dict()
+    seeds_asked = Counter(_keys(run_frame(runs)))
+    order = {key: place for place, key in enumerate(seeds_asked)}
     references = _references(found, reference)
     rows = []
     for (key, dataset, metric), matrix in found.items():
-        base = references.get(key[:2], None)
+        base = references.get(key[:2])
         theirs = found.get((base, dataset, metric)) if base != key else None
         row = _row(matrix, theirs, dataset, metric)
-        missing = seeds_asked.get(key, 0) - len(matrix.seeds)
+        missing = seeds_asked[key] - len(matrix.seeds)
         if matrix.trained and missing > 0:
             of = f"{len(matrix.seeds)} of {seeds_asked[key]} seeds"
             row["note"] = f"{of}; {row['note']}" if row["note"] else of
@@ -104,11 +105,7 @@ def summarise(
     ]
     frame = pd.DataFrame(records, columns=list(SUMMARY_COLUMNS))
     words = ("chapter", "task", "variant", "network", "source", "dataset", "metric", "note")
-    numbers = ("mean", "low", "high", "gain", "gain_low", "gain_high", "better")
-    whole = ("level", "t0")
-    return frame.astype(
-        dict.fromkeys(words, "str") | dict.fromkeys(numbers, float) | dict.fromkeys(whole, "Int64")
-    )
+    return frame.astype(dict.fromkeys(words, "str") | {"level": "Int64", "t0": "Int64"})
 
 
 def summarise_bins(
@@ -156,33 +153,26 @@ def difference(
         ReblurError: a side names several configurations, or its seeds were scored on different
             images.
     """
-    scores = scores[(scores["dataset"] == dataset) & (scores["metric"] == metric)]
-    us = _one(scores, ours)
-    if isinstance(theirs, str):
-        home = scores[matching(scores, ours)].head(1)
-        fields = {"variant": theirs}
-        if len(home):
-            task = home["task"].iloc[0]
-            fields |= {
-                "chapter": home["chapter"].iloc[0],
-                "task": None if pd.isna(task) else str(task),
-            }
-        theirs = fields
-    others = [theirs] if isinstance(theirs, Run | Mapping) else list(theirs)
-    them = [_one(scores, which) for which in others]
-    if us is None or any(matrix is None for matrix in them):
+    here = scores[scores["dataset"] == dataset]
+    found = _one(here, ours, metric)
+    if found is None:
         return missing_interval()
-    kept = [matrix for matrix in them if matrix is not None]
-    if len(kept) > 1:
-        if any(matrix.seeds != us.seeds for matrix in kept):
+    (chapter, task, *_), us = found
+    if isinstance(theirs, str):
+        theirs = {"chapter": chapter, "task": task, "variant": theirs}
+    others = [theirs] if isinstance(theirs, Run | Mapping) else theirs
+    sides = [_one(here, which, metric) for which in others]
+    them = [side[1] for side in sides if side is not None]
+    if len(them) < len(sides):
+        return missing_interval()
+    if len(them) > 1:
+        if any(side.seeds != us.seeds for side in them):
             return missing_interval("other seeds")
-        images = kept[0].images
-        for matrix in kept[1:]:
-            images = np.intersect1d(images, matrix.images)
-        mean = sum(matrix.of(images).values for matrix in kept) / len(kept)
-        kept = [replace(kept[0].of(images), values=mean)]
-    ours_kept, base, infinite = _usable(us, kept[0])
-    return _interval(ours_kept, base, infinite, len(us.images), dataset, metric)
+        images = reduce(np.intersect1d, [side.images for side in them])
+        mean = np.mean([side.of(images).values for side in them], axis=0)
+        them = [replace(them[0].of(images), values=mean)]
+    kept, base, infinite = _usable(us, them[0])
+    return _interval(kept, base, infinite, len(us.images), dataset, metric)
 
 
 def _row(matrix: _Matrix, theirs: _Matrix | None, dataset: str, metric: str) -> dict[str, Any]:
@@ -221,14 +211,14 @@ def _interval(
     elif theirs is None:
         found = mean_interval(ours.values, homes, dataset, bounds, ours.trained)
     else:
-        pairing: Literal["paired", "unpaired", "fixed"] = (
-            "fixed"
-            if not theirs.trained
-            else "paired"
-            if ours.seeds == theirs.seeds
-            else "unpaired"
-        )
-        found = difference_interval(ours.values, theirs.values, homes, dataset, pairing, bounds)
+        pairing: Literal["paired", "unpaired", "fixed"]
+        pairing = "paired" if ours.seeds == theirs.seeds else "unpaired"
+        values = ours.values
+        if not theirs.trained:
+            pairing = "fixed"
+        elif not ours.trained:  # the one row of the blurred input, beside every seed of theirs
+            values, pairing = np.repeat(values, len(theirs.seeds), axis=0), "paired"
+        found = difference_interval(values, theirs.values, homes, dataset, pairing, bounds)
     words = [found.note] if found.note else []
     if 0 < found.images < images - infinite:
         words.append(f"on {found.images} of {images} images")
@@ -248,12 +238,13 @@ def _values(mean: Interval, gain: Interval | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _one(scores: pd.DataFrame, which: Which) -> _Matrix | None:
-    """The matrix of the one configuration of `scores` that `which` names; None if there is none."""
+def _one(scores: pd.DataFrame, which: Which, metric: str) -> tuple[_Key, _Matrix] | None:
+    """The one configuration of `scores` that `which` names; None if it was not scored."""
     found = _matrices(scores[matching(scores, which)])
     if len({key for key, _, _ in found}) > 1:
         raise ReblurError(f"{which}: names several configurations; name more of its fields.")
-    return next(iter(found.values()), None)
+    sides = [(key, matrix) for (key, _, name), matrix in found.items() if name == metric]
+    return sides[0] if sides else None
 
 
 def _references(found: Mapping[_Key, _Matrix], which: Which) -> dict[_Key, _Key]:
