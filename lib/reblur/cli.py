@@ -1,4 +1,4 @@
-"""The command line: `reblur data · deblur · study · notebook · report · verify`."""
+"""The command line: `reblur data · deblur · evaluate · import · study · notebook · …`."""
 
 import argparse
 import sys
@@ -11,6 +11,7 @@ def parser() -> argparse.ArgumentParser:
     """The whole command line; every sub-command sets `run`, a function of the parsed arguments."""
     from reblur.datasets.catalogue.commands import add_commands as add_data_commands
     from reblur.evaluation.commands import add_commands as add_evaluation_commands
+    from reblur.networks.import_commands import add_import
     from reblur.study.commands import add_commands as add_study_commands
 
     top = argparse.ArgumentParser(prog="reblur", description=reblur.__doc__)
@@ -18,6 +19,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="command")
     add_data_commands(commands)
     add_evaluation_commands(commands)
+    add_import(commands)
     add_study_commands(commands)
     return top
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from reblur.errors import ReblurError
-from reblur.files import atomic_open
+from reblur.files import atomic_open, sha256_of_file
 from reblur.networks import build_network
 
 KEY = "reblur"  # of the file's metadata: JSON of {"config": …, "metadata": …}
@@ -50,6 +50,11 @@ def load_network(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     path = Path(path)
     if not path.is_file():
         raise ReblurError(f"{path}: no such weights file; give another path or train a network.")
+    if path.suffix.lower() in (".pth", ".pt", ".ckpt", ".bin"):
+        raise ReblurError(
+            f"{path}: is of PyTorch's own format, which can hold code; turn it into a .safetensors "
+            f"file first: 'reblur import {path}'."
+        )
     try:
         with safetensors.safe_open(path, framework="pt", device="cpu") as opened:
             text = (opened.metadata() or {}).get(KEY)
@@ -87,3 +92,39 @@ def load_network(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
         )
     network.load_state_dict(tensors, assign=True)
     return network.eval(), metadata
+
+
+def start_from(network: nn.Module, path: str | Path) -> dict[str, Any]:
+    """Load the weights of another run into a network, to train on from them.
+
+    The two need the same tensors, not the same name or seed.
+
+    Returns:
+        What a run's record keeps of it: {"file", "sha256", "config", "metadata"}.
+
+    Raises:
+        ReblurError: as `load_network`, or tensors of another shape or name, which are told.
+    """
+    path = Path(path)
+    other, metadata = load_network(path)
+    given, wanted = other.state_dict(), network.state_dict()
+    told = [
+        f"{name} ({_shape(given.get(name))} in the file, {_shape(wanted.get(name))} here)"
+        for name in dict.fromkeys((*wanted, *given))
+        if name not in given or name not in wanted or given[name].shape != wanted[name].shape
+    ]
+    if told:
+        name = getattr(network, "config", {}).get("name", "to be trained")
+        more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+        raise ReblurError(
+            f"{path}: {len(told)} of its tensors do not fit the network '{name}': "
+            f"{', '.join(told[:3])}{more}; they are of '{other.config['name']}' with the options "
+            f"{other.config['options']}: train that network, or start from other weights."
+        )
+    network.load_state_dict(given)
+    facts = {"file": path.name, "sha256": sha256_of_file(path)}
+    return facts | {"config": other.config, "metadata": metadata}
+
+
+def _shape(tensor: torch.Tensor | None) -> str:
+    return "none" if tensor is None else "×".join(map(str, tensor.shape)) or "one number"

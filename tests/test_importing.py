@@ -1,0 +1,272 @@
+"""Weights of others: made in their naming from a network of ours, and imported again."""
+
+import pickle
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from reblur.cli import main
+from reblur.datasets.images.files import read_image, write_image
+from reblur.errors import ReblurError
+from reblur.evaluation.tiling import restore_image
+from reblur.networks import build_network
+from reblur.networks.importing import import_weights
+from reblur.networks.weights import load_network, save_network, start_from
+
+SRN_SIDES = {
+    "in_block": ("inblock", "in_block", "in_conv"),
+    "encoder1": ("eblock1", "eblock1", "down_conv"),
+    "encoder2": ("eblock2", "eblock2", "down_conv"),
+    "decoder2": ("dblock1", "dblock1", "up_conv"),
+    "decoder1": ("dblock2", "dblock2", "up_conv"),
+    "out_block": ("outblock", "out_block", "out_conv"),
+}
+
+
+def to_nafnet(name: str, value: torch.Tensor) -> tuple[str, torch.Tensor]:
+    name = re.sub(r"^middle\.", "middle_blks.", name)
+    return name.replace(".attention.", ".sca.1."), value
+
+
+def to_deepdeblur(name: str, value: torch.Tensor) -> tuple[str, torch.Tensor]:
+    value = value * 255 if name.endswith("bias") else value
+    up = re.fullmatch(r"upconvolutions\.(\d)\.conv\.(\w+)", name)
+    if up:
+        return f"conv_end_models.{2 - int(up[1])}.uppath.0.{up[2]}", value
+    stage, rest = re.fullmatch(r"stages\.(\d)\.(.*)", name).groups()
+    base, blocks = f"body_models.{2 - int(stage)}.body", 2
+    inner = re.fullmatch(r"1\.(\d+)\.conv(\d)\.(\w+)", rest)
+    if inner:
+        return f"{base}.{int(inner[1]) + 1}.body.{2 * int(inner[2]) - 2}.{inner[3]}", value
+    layer, kind = rest.split(".")
+    return f"{base}.{0 if layer == '0' else blocks + 1}.{kind}", value
+
+
+def to_srn(form: str):
+    def renamed(name: str, value: torch.Tensor) -> tuple[str, torch.Tensor]:
+        _, _, side, rest = name.split(".", 3)
+        if side == "cell":
+            i, g, f, o = value.chunk(4)
+            lstm = "conv_lstm" if form == "simdeblur" else "convlstm"
+            return f"{lstm}.{rest}", torch.cat([i, f, o, g])
+        short, long, conv = SRN_SIDES[side]
+        block = re.fullmatch(r"blocks\.(\d)\.conv(\d)\.(\w+)", rest)
+        layer, kind = rest.rsplit(".", 1)
+        if form == "simdeblur":
+            return (
+                f"{long}.{rest.replace('blocks', 'resblocks') if block else f'{conv}.{kind}'}",
+                value,
+            )
+        if block and form == "branches":
+            place = 2 * int(block[2]) - 2
+            return f"{short}.resblock_stack.{block[1]}.main_branch.{place}.{block[3]}", value
+        if block:
+            return f"{short}.resblock_stack.{block[1]}.conv{block[2]}.0.{block[3]}", value
+        plain = form == "branches" and side == "out_block"
+        return f"{short}.{layer}{'' if plain else '.0'}.{kind}", value
+
+    return renamed
+
+
+NAFNET = {"width": 4, "encoder_blocks": (1, 2), "middle_blocks": 2, "decoder_blocks": (2, 1)}
+SRN = {"width": 4, "blocks": 2, "recurrent_kernel": 5}
+NAMINGS = {
+    "NAFNet": ("nafnet", NAFNET, to_nafnet),
+    "DeepDeblur": ("deepdeblur", {"width": 4, "blocks": 2}, to_deepdeblur),
+    "SRN, resblock_stack": ("srn", SRN, to_srn("stack")),
+    "SRN, main_branch": ("srn", SRN, to_srn("branches")),
+    "SRN, SimDeblur": ("srn", SRN, to_srn("simdeblur")),
+    "SRN without a cell": ("srn_released", {"width": 4, "blocks": 2}, to_srn("stack")),
+}
+WRAPPED = {
+    "bare": lambda state: state,
+    "params": lambda state: {"params": state},
+    "params_ema": lambda state: {"params": {"x": torch.zeros(1)}, "params_ema": state},
+    "state_dict of DataParallel": lambda state: {
+        "epoch": 3,
+        "state_dict": {f"module.{name}": value for name, value in state.items()},
+    },
+    "G": lambda state: {"G": state, "D": {"x": torch.zeros(1)}},
+    "prefixes": lambda state: {f"module.model.{name}": value for name, value in state.items()},
+    "half precision": lambda state: {name: value.half() for name, value in state.items()},
+}
+
+
+def made(naming: str) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    """A network with drawn weights (biases too), and its tensors in the foreign naming."""
+    name, options, rename = NAMINGS[naming]
+    network = build_network(name, seed=5, **options).eval()
+    generator = torch.Generator().manual_seed(7)
+    for parameter in network.parameters():
+        parameter.data += 0.05 * torch.randn(parameter.shape, generator=generator)
+    return network, dict(rename(n, value.clone()) for n, value in network.state_dict().items())
+
+
+PHOTOGRAPH = torch.rand(1, 3, 32, 40, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("naming", NAMINGS)
+def test_a_made_network_gives_its_known_answer(tmp_path, naming):
+    network, state = made(naming)
+    torch.save(state, tmp_path / "w.pth")
+    imported = import_weights(tmp_path / "w.pth").network
+    with torch.no_grad():
+        expected, got = (net(PHOTOGRAPH, finest=True) for net in (network, imported))
+    assert expected.std() > 0.01
+    if naming == "DeepDeblur":  # biases times 255 and divided again
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+    else:
+        assert torch.equal(got, expected)
+
+
+def test_deepdeblur_of_255_is_the_same_function_on_the_unit_range(tmp_path):
+    network, state = made("DeepDeblur")
+    foreign = build_network("deepdeblur", width=4, blocks=2).eval()
+    foreign.load_state_dict(network.state_dict())
+    for name, parameter in foreign.named_parameters():
+        if name.endswith("bias"):
+            parameter.data *= 255
+    x = 255 * (PHOTOGRAPH - 0.5)  # what the authors' network sees of the coarsest stage
+    torch.save(state, tmp_path / "w.pth")
+    imported = import_weights(tmp_path / "w.pth").network
+    with torch.no_grad():
+        torch.testing.assert_close(
+            imported.stages[0](PHOTOGRAPH - 0.5), foreign.stages[0](x) / 255, rtol=1e-4, atol=1e-5
+        )
+    as_is = import_weights(tmp_path / "w.pth", value_range=1).network
+    assert torch.equal(as_is.stages[0][0].bias, foreign.stages[0][0].bias)
+
+
+@pytest.mark.parametrize("wrapped", WRAPPED)
+def test_wrappers_and_prefixes_are_understood(tmp_path, wrapped):
+    network, state = made("NAFNet")
+    torch.save(WRAPPED[wrapped](state), tmp_path / "w.pth")
+    imported = import_weights(tmp_path / "w.pth").network
+    assert imported.config["options"] == network.config["options"]
+    for name, value in imported.state_dict().items():
+        expected = network.state_dict()[name]
+        half = wrapped == "half precision"
+        assert torch.equal(value, expected.half().float() if half else expected)
+
+
+def _without(state, name):
+    return {key: value for key, value in state.items() if key != name}
+
+
+MISFITS = {
+    "a tensor is missing": (
+        "NAFNet",
+        lambda state: _without(state, "decoders.1.0.conv3.bias"),
+        "decoders.1.0.conv3.bias (this library's name): is not in the file",
+    ),
+    "a tensor too many": (
+        "NAFNet",
+        lambda state: state | {"extra.weight": torch.zeros(3)},
+        "extra.weight: is in no such network",
+    ),
+    "another shape": (
+        "SRN, resblock_stack",
+        lambda state: state | {"dblock1.deconv.0.weight": torch.zeros(16, 8, 5, 5)},
+        "dblock1.deconv.0.weight: is 16×8×5×5 in the file, 16×8×4×4 here",
+    ),
+    "of another network": (
+        "NAFNet",
+        lambda state: {"a.weight": torch.zeros(1)},
+        "no network known",
+    ),
+    "the first layer is missing": (
+        "NAFNet",
+        lambda state: _without(state, "intro.weight"),
+        "lacks 'intro.weight'",
+    ),
+    "no tensors": ("NAFNet", lambda state: {"epoch": 3}, "no named tensors"),
+}
+
+
+@pytest.mark.parametrize("kind", MISFITS)
+def test_what_does_not_fit_is_told_tensor_by_tensor(tmp_path, kind):
+    naming, change, words = MISFITS[kind]
+    torch.save(change(made(naming)[1]), tmp_path / "w.pth")
+    with pytest.raises(ReblurError, match=re.escape(words)):
+        import_weights(tmp_path / "w.pth")
+
+
+class Trap:
+    def __reduce__(self):
+        return print, ("executed",)
+
+
+@pytest.mark.parametrize("kind", ["code", "text", "truncated", "missing"])
+def test_nothing_is_executed_and_damage_is_told(tmp_path, capsys, kind):
+    path = tmp_path / "w.pth"
+    torch.save(made("NAFNet")[1], path)
+    if kind == "code":
+        path.write_bytes(pickle.dumps({"state_dict": Trap()}))
+    elif kind == "text":
+        path.write_text("404: Not Found")
+    elif kind == "truncated":
+        path.write_bytes(path.read_bytes()[:2000])
+    else:
+        path.unlink()
+    assert main(["import", str(path)]) == 2
+    told = capsys.readouterr()
+    assert ("no such file" if kind == "missing" else "cannot be read as plain tensors") in told.err
+    assert "executed" not in told.out
+
+
+def test_weights_of_255_are_refused_for_networks_with_gates(tmp_path):
+    torch.save(made("NAFNet")[1], tmp_path / "w.pth")
+    with pytest.raises(ReblurError, match="trained on"):
+        import_weights(tmp_path / "w.pth", value_range=255)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_the_command_writes_what_deblur_takes_after_a_check(tmp_path, capsys, right):
+    network, state = made("SRN, SimDeblur")
+    torch.save({"params": state}, tmp_path / "w.pth")
+    photograph = (PHOTOGRAPH[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+    known = restore_image(network, photograph)
+    write_image(tmp_path / "blurred.png", photograph)
+    write_image(tmp_path / "known.png", known if right else 255 - known)
+    check = ["--check", str(tmp_path / "blurred.png"), str(tmp_path / "known.png")]
+    status = main(["import", str(tmp_path / "w.pth"), *check])
+    assert status == (0 if right else 2)
+    assert (tmp_path / "w.safetensors").exists() == right
+    if not right:
+        assert "computes something else" in capsys.readouterr().err
+        return
+    loaded, metadata = load_network(tmp_path / "w.safetensors")
+    assert metadata["imported_from"] == "w.pth"
+    assert torch.equal(loaded(PHOTOGRAPH, finest=True), network(PHOTOGRAPH, finest=True))
+    arguments = [str(tmp_path / "blurred.png"), "-o", str(tmp_path / "out.png"), "--device", "cpu"]
+    assert main(["deblur", *arguments, "--weights", str(tmp_path / "w.safetensors")]) == 0
+    assert np.abs(read_image(tmp_path / "out.png").astype(int) - known).max() <= 1
+
+
+def test_a_run_starts_from_weights_of_another(tmp_path):
+    source = build_network("ss", width=4, blocks=1, seed=1)
+    save_network(source, tmp_path / "w.safetensors", step=7)
+    network = build_network("wo_r", scales=1, width=4, blocks=1, seed=2)
+    facts = start_from(network, tmp_path / "w.safetensors")
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, source.state_dict()[name])
+    assert facts["metadata"] == {"step": 7}
+    assert len(facts["sha256"]) == 64
+
+
+def test_starting_from_weights_that_do_not_fit_is_told(tmp_path):
+    save_network(build_network("ss", width=4, blocks=1), tmp_path / "w.safetensors")
+    network = build_network("ss", width=8, blocks=1)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(ReblurError, match=r"4×6×3×3 in the file, 8×6×3×3 here"):
+        start_from(network, tmp_path / "w.safetensors")
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_pth_file_given_as_weights_is_told_the_way(tmp_path):
+    torch.save(made("NAFNet")[1], tmp_path / "w.pth")
+    with pytest.raises(ReblurError, match="reblur import"):
+        load_network(tmp_path / "w.pth")
