@@ -80,6 +80,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         left = f"; {row.infinite} equal their target and are left out" if row.infinite else ""
         print(f"{row.metric:12} {row.mean:.4f}{gain} over {row.images} images{left}")
         print(f"{'':12} {row.convention}")
+    if arguments.protocol == "raw" and "lpips" not in scores:
+        print("lpips        not available ('reblur data fetch torchvision_alexnet' brings its network)")
     if arguments.output is not None:
         write_folder_scores(scores, summary, arguments.output)
         print(f"written: {arguments.output / 'scores.csv'}, {arguments.output / 'summary.csv'}")

@@ -234,7 +234,7 @@ def write_folder_scores(scores: pd.DataFrame, summary: pd.DataFrame, folder: Pat
     for name in rounded.columns.drop("image"):
         places = _DECIMALS[name.removeprefix("input_")]
         rounded[name] = [_fixed(value, places) for value in rounded[name]]
-    for name, table in (("scores", rounded), ("summary", summary)):
+    for name, table in (("scores", rounded), ("summary", summary.round(6))):
         write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
 
 
