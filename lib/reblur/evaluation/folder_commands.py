@@ -81,7 +81,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         print(f"{row.metric:12} {row.mean:.4f}{gain} over {row.images} images{left}")
         print(f"{'':12} {row.convention}")
     if arguments.protocol == "raw" and "lpips" not in scores:
-        print("lpips        not available ('reblur data fetch torchvision_alexnet' brings its network)")
+        print(f"{'lpips':12} not available; 'reblur data fetch lpips_alexnet' brings its network")
     if arguments.output is not None:
         write_folder_scores(scores, summary, arguments.output)
         print(f"written: {arguments.output / 'scores.csv'}, {arguments.output / 'summary.csv'}")
