@@ -133,6 +133,22 @@ KINDS: dict[str, Kind] = {
     "in a folder of another name": _flat("mine/data/blur", "mine/data/sharp"),
     "a folder a scene": Kind(_scenes, 6, 3, {None: 6}),
     "clips by name": Kind(_clips, 9, 3, {None: 9}),
+    "frames of two sequences by name": Kind(
+        lambda root: both(
+            root, "blur", "sharp", [f"{s:03d}_{n:08d}.png" for s in (0, 1) for n in range(3)]
+        ),
+        6,
+        2,
+        {None: 6},
+    ),
+    "photographs of two cameras are no sequences": Kind(
+        lambda root: both(
+            root, "blur", "sharp", [*numbers(3, "IMG_{}.jpg"), *numbers(3, "DSC{}.jpg")]
+        ),
+        6,
+        6,
+        {None: 6},
+    ),
     "train and test": _parts("blur", "sharp"),
     "train and val": _parts("input", "target", test="val"),
     "Restormer": _parts("input", "target", "GoPro"),
@@ -156,6 +172,9 @@ KINDS: dict[str, Kind] = {
     "RealBlur without lists": Kind(_realblur, 9, 3, {None: 9}),
     "<n>_blur beside <n>_sharp": Kind(_beside, 5, 5, {None: 5}),
     "blur-<n> beside sharp-<n>": Kind(lambda root: _beside(root, "{1}-{0}.png"), 5, 5, {None: 5}),
+    "<name>_blur<n> beside <name>_sharp<n>": Kind(
+        lambda root: _beside(root, "Flower_{1}{0}.png"), 5, 5, {None: 5}
+    ),
     "<n>_input beside <n>_gt": Kind(
         lambda root: _beside(root, words=("input", "gt")), 5, 5, {None: 5}
     ),

@@ -8,6 +8,7 @@ from reblur.cli import main
 from reblur.datasets.catalogue.contents import content_hash
 from reblur.datasets.images import own_sets
 from reblur.datasets.images.own_sets import is_own, load_own, open_own, own_content
+from reblur.datasets.images.pairs import PairCrops
 from reblur.errors import ReblurError
 from small_manifests import SmallManifests, entry
 
@@ -43,6 +44,7 @@ def test_a_folder_is_described_recorded_and_opened(folder, capsys):
     assert is_own("mine")
     assert is_own(str(folder))
     assert not is_own("small")
+    assert not is_own(str(folder / "none"))
     for action in ("list", "show"):
         assert main(["data", action, *(["mine"] if action == "show" else [])]) == 0
         assert str(folder) in capsys.readouterr().out
@@ -119,3 +121,19 @@ def test_a_record_that_is_none_is_told(folder):
         load_own("mine")
     with pytest.raises(ReblurError, match="data add FOLDER --name other"):
         load_own("other")
+
+
+def test_a_set_of_made_pairs_is_no_folder_of_ones_own(folder):
+    put(folder / "low" / "a.png")
+    assert is_own(str(folder))
+    (folder / "manifest.json").write_text("{}")
+    assert not is_own(str(folder))
+
+
+def test_crops_are_trained_on_from_a_recorded_folder(folder):
+    both(folder, "input", "target", numbers(5))
+    main(["data", "add", str(folder), "--name", "mine"])
+    batch = PairCrops(open_own("mine", "train"), 16).batch(0, [0, 1, 2])
+    assert batch["blurred"].shape == (3, 3, 16, 16)
+    difference = 255 * (batch["sharp"] - batch["blurred"]).mean()
+    assert difference == pytest.approx(100, abs=2)

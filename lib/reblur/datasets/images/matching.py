@@ -16,7 +16,7 @@ from pathlib import Path
 BLURRED = ("blur", "blurred", "blurry", "input", "inputs", "lq", "source", "inputc", "blur_gamma")
 SHARP = ("sharp", "gt", "target", "targets", "ground_truth", "groundtruth", "clear", "hq", "clean")
 _PREFIX = re.compile(r"(train|val|test)_(?=.)")
-_WORD = re.compile(r"(?:^|(?<=[-_. ]))(?:{})(?=[-_. ]|$)".format("|".join((*BLURRED, *SHARP))))
+_WORD = re.compile(r"(?:^|(?<=[-_. \d]))(?:{})(?=[-_. \d]|$)".format("|".join((*BLURRED, *SHARP))))
 
 
 @dataclass(frozen=True)

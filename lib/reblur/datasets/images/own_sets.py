@@ -75,8 +75,16 @@ def load_own(name: str) -> OwnSet:
 
 
 def is_own(named: str) -> bool:
-    """Whether a profile's `pairs` names a record or, with a "/", a folder that is there."""
-    return named in own_names() or ("/" in named and own_folder(named).is_dir())
+    """Whether a profile's `pairs` names a record, or a folder that is there.
+
+    A published data set goes before, and a set of made pairs (`pair_sets`) is no folder of one's
+    own.
+    """
+    if named in own_names():
+        return True
+    folder = own_folder(named)
+    made = (folder / "manifest.json").is_file() and (folder / "low").is_dir()
+    return named not in manifest_names() and folder.is_dir() and not made
 
 
 def own_folder(named: str) -> Path:

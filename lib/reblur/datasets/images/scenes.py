@@ -55,12 +55,13 @@ def recording_of(name: str) -> str | None:
 def _groups(names: Sequence[str]) -> list[str]:
     """The name without its last number, where that makes groups; else each name for itself.
 
-    `clip1_0001` is of `clip1`; but `IMG_0001` is no frame of a sequence `IMG`: there must be three
-    groups, of two names each on average.
+    `clip1_0001` is of `clip1`; but `IMG_0001` is no frame of a sequence `IMG`. Groups hold two
+    names on average, and there are two of them that have numbers of their own, or three.
     """
     groups = [_LAST_NUMBER.sub("", name) for name in names]
     count = len(set(groups))
-    return groups if count >= 3 and len(names) >= 2 * count and all(groups) else list(names)
+    least = 2 if all(re.search(r"\d", group) for group in groups) else 3
+    return groups if count >= least and len(names) >= 2 * count and all(groups) else list(names)
 
 
 def name_pairs(folder: Path, matched: Sequence[tuple[Path, Path]]) -> list[PairFiles]:
