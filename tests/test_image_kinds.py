@@ -242,6 +242,12 @@ def raw_like(path: Path) -> None:
         )
 
 
+def preview_first(path: Path) -> None:
+    with tifffile.TiffWriter(path) as file:
+        file.write(BANDS[::2, ::2, :3], photometric="rgb", subfiletype=1, metadata=None)
+        file.write(BANDS[..., :3], photometric="rgb", metadata=None)
+
+
 BAND = BANDS[..., 0]
 REFUSED: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "signed": ("tif", saved_tiff(BAND.astype(np.int16)), "signed"),
@@ -264,9 +270,7 @@ REFUSED: dict[str, tuple[str, Callable[[Path], None], str]] = {
     ),
     "raw": ("dng", raw_like, "raw file.*darktable"),
     "raw by another name": ("tif", raw_like, "raw file.*darktable"),
-    "preview": (
-        "tif", saved_tiff(BANDS[..., :3], photometric="rgb", subfiletype=1), "preview",
-    ),
+    "preview": ("tif", preview_first, "preview"),
     "raw, unknown": ("cr3", lambda path: path.write_bytes(b"\0\0\0\x18ftypcrx "), "raw file"),
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,12 @@ def decode(data: bytes, path: Path) -> Pixels:
         raise ReblurError(f"{path}: {RAW}")
     elif maximum := _pnm_header(data):
         return _pnm(data, maximum)
-    with open_image(data, path) as image:
+    if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS and not heic_is_readable():
+        raise ReblurError(
+            f"{path}: is a HEIC file; install its reader with 'pip install pillow-heif', or "
+            "convert it to JPEG."
+        )
+    with open_image(io.BytesIO(data)) as image:
         # Decoding by Pillow also proves a file whole: OpenCV fills what is missing with grey.
         image.load()
         orientation = orientation_of(image)
@@ -82,17 +88,13 @@ def decode(data: bytes, path: Path) -> Pixels:
     return Pixels(*_png_of_16_bits(data), orientation)
 
 
-def open_image(data: bytes, path: Path) -> Image.Image:
+def open_image(source: Path | io.BytesIO) -> Image.Image:
     """`Image.open`, with pillow-heif's help for HEIC where it is installed."""
-    heic = data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS
-    if heic and not heic_is_readable():
-        raise ReblurError(
-            f"{path}: is a HEIC file; install its reader with 'pip install pillow-heif', or "
-            "convert it to JPEG."
-        )
-    return Image.open(io.BytesIO(data))
+    heic_is_readable()
+    return Image.open(source)
 
 
+@cache
 def heic_is_readable() -> bool:
     """Whether pillow-heif is installed; then Pillow reads HEIC from here on."""
     try:
@@ -201,6 +203,7 @@ def _png_of_16_bits(data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
 
     chunks = list(png_chunks(data))
     bare = b"".join(chunk for kind, chunk in chunks if kind in (b"IHDR", b"IDAT", b"IEND"))
+    cv2.setLogLevel(0)
     decoded = cv2.imdecode(np.frombuffer(data[:8] + bare, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
         raise UnidentifiedImageError("not decoded")

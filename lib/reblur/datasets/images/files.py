@@ -200,7 +200,7 @@ def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
 def _frames(path: Path) -> int:
     """How many pictures a file holds; 1 where that cannot be found out."""
     try:
-        with open_image(path.read_bytes(), path) as image:
+        with open_image(path) as image:
             if image.format == "TIFF":
                 from reblur.datasets.images.tiff import pictures_in
 

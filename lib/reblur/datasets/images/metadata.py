@@ -9,7 +9,6 @@ from PIL import Image, TiffTags, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from reblur.datasets.images.decoding import ORIENTATION, open_image
-from reblur.errors import ReblurError
 
 EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
 WIDTH, HEIGHT = 0xA002, 0xA003  # of the picture, in the Exif directory
@@ -30,10 +29,10 @@ def handed_on(source: Path, size: tuple[int, int], file_format: str) -> dict[str
     A tag whose value has not the type that its standard asks for is left out.
     """
     try:
-        with source.open("rb") as stream, open_image(stream.read(), source) as image:
+        with open_image(source) as image:
             exif = _exif(image, size)
             xmp, profile = image.info.get("xmp"), image.info.get("icc_profile")
-    except (UnidentifiedImageError, OSError, ReblurError, Image.DecompressionBombError):
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
         return {}  # floating-point TIFFs, say, which Pillow does not open
     options: dict[str, Any] = {}
     if exif is not None:

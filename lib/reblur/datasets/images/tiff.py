@@ -48,13 +48,14 @@ def read_tiff(data: bytes, path: Path) -> Pixels | None:
         file = tifffile.TiffFile(io.BytesIO(data))
         page = file.pages.first
         camera = _is_raw(page, data, path)
+        preview = page.subfiletype & REDUCED and (len(file.pages) > 1 or page.subifds)
     except Exception:  # a damaged directory
         if path.suffix.lower() in RAW_SUFFIXES:
             raise ReblurError(f"{path}: {RAW}") from None
         return None
     if camera:
         raise ReblurError(f"{path}: {RAW}")
-    if page.subfiletype & REDUCED:
+    if preview:
         raise ReblurError(
             f"{path}: its first picture is a small preview of another one; save that one alone."
         )
