@@ -203,7 +203,7 @@ def _png_of_16_bits(data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
 
     chunks = list(png_chunks(data))
     bare = b"".join(chunk for kind, chunk in chunks if kind in (b"IHDR", b"IDAT", b"IEND"))
-    cv2.setLogLevel(0)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     decoded = cv2.imdecode(np.frombuffer(data[:8] + bare, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
         raise UnidentifiedImageError("not decoded")
