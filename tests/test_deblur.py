@@ -1,18 +1,32 @@
 """`reblur deblur`: files in, files out, and one sentence for each that cannot be done."""
 
+import base64
+import io
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from skimage import data
+from torch import nn
 
 from reblur.cli import main
-from reblur.datasets.images.files import read_image
+from reblur.datasets.images.files import (
+    read_image,
+    read_image_16,
+    read_photograph,
+    write_image,
+)
 from reblur.errors import ReblurError
-from reblur.evaluation.deblurring import best_weights, plan_outputs
+from reblur.evaluation.deblurring import plan_outputs, restore_file, write_restored
 from reblur.evaluation.tiling import restore_image
+from reblur.evaluation.weights import describe, weights_for
 from reblur.networks import build_network
 from reblur.networks.weights import save_network
 
@@ -81,10 +95,11 @@ def test_a_bad_file_among_many_is_told_and_the_others_go_on(tmp_path, weights, c
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "d.png"]
     told = capsys.readouterr()
     lines = told.err.strip().splitlines()
-    assert len(lines) == 4
-    for name, line in zip(("b.png", "c.jpg", "missing.png"), lines, strict=False):
+    assert len(lines) == 7
+    assert lines[0] == f"{folder}: passed over 1 .txt"
+    for name, line in zip(("b.png", "c.jpg", "missing.png"), lines[3:], strict=False):
         assert name in line
-    assert lines[3] == "reblur: 3 of 5 photographs failed."
+    assert lines[6].startswith("restored 2 of 5 photographs (3 failed), 0.0 megapixels in ")
     assert "Traceback" not in told.err
     assert len(told.out.strip().splitlines()) == 2
 
@@ -123,7 +138,7 @@ def test_faults_of_the_command_line_are_one_sentence(tmp_path, weights, capsys, 
     assert main([*given, *arguments]) == 2
     error = capsys.readouterr().err
     assert said in error
-    assert len(error.strip().splitlines()) == 1
+    assert len(error.strip().splitlines()) == 1, error
     assert not (tmp_path / "out").exists()
 
 
@@ -149,48 +164,264 @@ def test_a_diffusion_model_is_no_restorer(tmp_path, capsys):
     assert "is a diffusion model, which restores nothing" in capsys.readouterr().err
 
 
-def run_of(results: Path, name: str, metrics: object, weights: Path | None) -> Path:
-    folder = results / name
+RULE = {
+    "profiles": ["gpu", "cpu"],
+    "tasks": {
+        "motion": {"chapter": "scale_recurrent"},
+        "low_quality": {"chapter": "diffusion", "task": "deblur"},
+    },
+}
+
+
+def scores(path: Path, psnr: dict[str, list[float]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f"{d},p,{i},psnr,{v}" for d, values in psnr.items() for i, v in enumerate(values)]
+    lines += [f"{d},p,0,ssim,0.5" for d in psnr]
+    path.write_text("\n".join(["dataset,photograph,image,metric,value", *lines]))
+
+
+def run_of(
+    project: Path,
+    name: str,
+    weights: Path | None,
+    psnr: dict[str, list[float]] | None,
+    **fields: object,
+) -> Path:
+    """A run `<profile>/<slug>` of chapter 1, or of what `fields` say."""
+    run = {"chapter": "scale_recurrent", "task": None, "variant": "ss", "seed": 0, **fields}
+    profile, slug = name.split("/")
+    root = project / "results" / profile
+    folder = root / "runs" / str(run["chapter"]) / slug / "seed_0"
     folder.mkdir(parents=True)
-    if metrics is not None:
-        (folder / "metrics.json").write_text(
-            metrics if isinstance(metrics, str) else json.dumps(metrics)
-        )
+    facts = {"run": run, "data": {"skimage_photographs": "0" * 64}, "steps": 1600}
+    (folder / "run.json").write_text(json.dumps(facts))
+    if psnr is not None:
+        scores(folder / "scores.csv", psnr)
     if weights is not None:
         (folder / "weights.safetensors").write_bytes(weights.read_bytes())
     return folder / "weights.safetensors"
 
 
-def test_the_best_weights_are_those_of_the_best_profile_with_the_highest_gain(tmp_path, weights):
-    with pytest.raises(ReblurError, match=r"make study.*--weights"):
-        best_weights(tmp_path)
-    run_of(tmp_path, "test-tiny/runs/a-0", {"psnr_gain": 9.0}, weights)
-    demo = run_of(tmp_path, "demo/runs/a-0", {"psnr_gain": 5.0}, weights)
-    run_of(tmp_path, "demo/runs/a-1", {"psnr_gain": 4.0}, weights)
-    assert best_weights(tmp_path).path == demo
-    ours = run_of(tmp_path, "cpu-long/runs/a-0", {"psnr_gain": 1.0}, weights)
-    assert best_weights(tmp_path).path == ours
-    run_of(tmp_path, "gpu/runs/a-0", {"psnr_gain": 2}, weights)
-    gpu = run_of(tmp_path, "gpu/runs/b-0", {"psnr_gain": 3.0}, weights)
-    run_of(tmp_path, "gpu/runs/unfinished", None, weights)
-    run_of(tmp_path, "gpu/runs/damaged", "{", weights)
-    run_of(tmp_path, "gpu/runs/no-number", '{"psnr_gain": NaN}', weights)
-    run_of(tmp_path, "gpu/runs/no-weights", {"psnr_gain": 7.0}, None)
-    assert best_weights(tmp_path).path == gpu
-    assert best_weights(tmp_path).psnr_gain == 3.0
+@pytest.fixture
+def project(tmp_path) -> Path:
+    (tmp_path / "params.yaml").write_text(json.dumps({"restore": RULE}))
+    (tmp_path / "data_manifests").mkdir()
+    blurred = {"gopro": [20.0, 30.0], "made": [25.0]}
+    for profile in ("gpu", "cpu", "demo"):
+        root = tmp_path / "results" / profile / "blurred"
+        scores(root / "scale_recurrent" / "scores.csv", blurred)
+        scores(root / "diffusion" / "deblur" / "scores.csv", blurred)
+    return tmp_path
+
+
+def test_the_rule_of_params_chooses_the_weights(project, weights):
+    run_of(project, "demo/a", weights, {"gopro": [29, 39], "made": [39]})
+    with pytest.raises(ReblurError, match=r"no trained weights for motion.*make study"):
+        weights_for("motion", project)  # the profile demo is not in the rule
+    better = run_of(project, "cpu/a", weights, {"gopro": [19, 29.5], "made": [28]})
+    run_of(project, "cpu/b", weights, {"gopro": [21, 31], "made": [25.5]})
+    chosen = weights_for("motion", project)
+    assert chosen.path == better
+    assert chosen.gains == pytest.approx({"gopro": -0.75, "made": 3.0})
+    assert (chosen.trained_on, chosen.steps) == (("skimage_photographs",), 1600)
+    run_of(project, "gpu/no-weights", None, {"gopro": [50, 50], "made": [50]})
+    run_of(project, "gpu/not-scored", weights, None)
+    assert weights_for("motion", project).path == better
+    gpu = run_of(project, "gpu/a", weights, {"gopro": [10, 10], "made": ["inf"]})
+    assert weights_for("motion", project).path == gpu
+    run_of(project, "gpu/x4", weights, {"made": [40]}, chapter="diffusion", task="superres")
+    third = run_of(project, "gpu/d", weights, {"made": [26]}, chapter="diffusion", task="deblur")
+    assert weights_for("low_quality", project).path == third
+    with pytest.raises(ReblurError, match="no task 'rain'; the choices are motion, low_quality"):
+        weights_for("rain", project)
+    (project / "params.yaml").write_text("profiles: {}")
+    with pytest.raises(ReblurError, match="no rule for weights"):
+        weights_for("motion", project)
+
+
+def test_what_is_known_of_weights_that_lie_alone(weights):
+    alone = describe(weights)
+    assert (dict(alone.run), dict(alone.gains)) == ({}, {})
+    assert "not known" in str(alone)
 
 
 @pytest.mark.parametrize(("gain", "warned"), [(0.7, False), (-0.3, True)])
-def test_without_weights_the_best_of_the_project_are_taken(
-    tmp_path, weights, monkeypatch, capsys, gain, warned
-):
-    (tmp_path / "params.yaml").write_text("")
-    (tmp_path / "data_manifests").mkdir()
-    run_of(tmp_path / "results", "demo/runs/a-0", {"psnr_gain": gain}, weights)
-    save(tmp_path / "cat.png")
-    monkeypatch.chdir(tmp_path)
+def test_each_test_set_has_its_gain_told(project, weights, monkeypatch, capsys, gain, warned):
+    run_of(project, "cpu/a", weights, {"gopro": [22, 32], "made": [25 + gain]})
+    save(project / "cat.png")
+    monkeypatch.chdir(project)
     assert deblur("cat.png", "-o", "out") == 0
-    assert (tmp_path / "out" / "cat.png").is_file()
+    assert (project / "out" / "cat.png").is_file()
     told = capsys.readouterr().err
-    assert f"({gain:+.2f} dB over doing nothing)" in told
-    assert ("no better than doing nothing" in told) == warned
+    assert f"+2.00 dB on gopro, {gain:+.2f} dB on made" in told
+    assert "variant ss; seed 0; trained on skimage_photographs; 1,600 steps" in told
+    assert ("warning: on made the blurred input was as good or better" in told) == warned
+    assert "restored 1 of 1 photographs, 0.0 megapixels in " in told
+    assert deblur("cat.png", "-o", "out", "--task", "low_quality", "--overwrite") == 2
+    assert "no trained weights for low_quality" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.tif"])
+def test_sixteen_bits_in_and_out(name, tmp_path, network, weights):
+    deep = PHOTOGRAPH.astype(np.uint16) * 257 + 40
+    write_image(tmp_path / "in.png", deep)
+    arguments = ("-o", tmp_path / name, "--bits", "16", "--weights", weights)
+    assert deblur(tmp_path / "in.png", *arguments) == 0
+    expected = restore_image(network, deep, bits=16).astype(int)
+    assert np.abs(read_image_16(tmp_path / name) - expected).max() <= 3
+    assert len(np.unique(read_image_16(tmp_path / name) % 257)) > 100
+    assert deblur(tmp_path / "in.png", "-o", tmp_path / "x.jpg", *arguments[2:]) == 2
+    jpeg = save(tmp_path / "a.jpg")
+    assert plan_outputs([jpeg], tmp_path / "out", 16) == [(jpeg, tmp_path / "out" / "a.png")]
+
+
+class Same(nn.Module):
+    def forward(self, x: torch.Tensor, finest: bool = False):
+        return x
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_transparency_is_restored_with_the_colours_or_its_loss_is_told(bits, tmp_path):
+    """A network that changes nothing gives what was there, as it looks on white."""
+    alpha = np.linspace(0, 255, PHOTOGRAPH.shape[1]).astype(np.uint8)
+    alpha = np.broadcast_to(alpha, PHOTOGRAPH.shape[:2])
+    source = save(tmp_path / "in.png", np.dstack([PHOTOGRAPH, alpha]))
+    seen: list[tuple[int, int]] = []
+    restored = restore_file(
+        source, Same(), tile=64, bits=bits, progress=lambda done, of: seen.append((done, of))
+    )
+    assert write_restored(restored, tmp_path / "x.png", source) == ()
+    assert np.array_equal(
+        read_photograph(tmp_path / "x.png").alpha // (257 if bits == 16 else 1), alpha
+    )
+    assert np.abs(read_image(tmp_path / "x.png").astype(int) - read_image(source)).max() <= 1
+    assert seen == [(i + 1, len(seen)) for i in range(len(seen))]
+    if bits == 8:
+        (note,) = write_restored(restored, tmp_path / "x.jpg", source)
+        assert "transparency was put on white" in note
+
+
+def test_of_several_frames_the_first_is_taken_and_that_is_told(tmp_path, weights, capsys):
+    pictures = [Image.new("RGB", (70, 66), colour) for colour in ("red", "blue")]
+    pictures[0].save(tmp_path / "x.gif", save_all=True, append_images=pictures[1:])
+    assert deblur(tmp_path / "x.gif", "-o", tmp_path / "out", "--weights", weights) == 0
+    assert "of its 2 pictures the first was taken" in capsys.readouterr().out
+
+
+def test_a_folder_of_every_kind(tmp_path, weights, capsys):
+    folder = tmp_path / "in"
+    for name in ("a.avif", "b.webp", "c.jfif", "d.png"):
+        save(folder / name, format="JPEG" if name == "c.jfif" else None)
+    for name in ("e.nef", "f.heic", "g.txt", ".hidden.png", "Thumbs.db", "README"):
+        (folder / name).write_text("x")
+    (folder / "inner").mkdir()
+    assert deblur(folder, "-o", tmp_path / "out", "--weights", weights) == 0
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["a.png", "b.webp", "c.jfif", "d.png"]
+    line = capsys.readouterr().err.splitlines()[0]
+    for part in ("1 .nef (camera raw", "1 .txt", "1 hidden", "1 .db", "1 without a suffix",
+                 "1 folder"):  # fmt: skip
+        assert part in line
+    (tmp_path / "raws").mkdir()
+    (tmp_path / "raws" / "a.cr3").write_text("x")
+    assert deblur(tmp_path / "raws", "-o", tmp_path / "out", "--weights", weights) == 2
+    assert "no images in this folder (1 .cr3" in capsys.readouterr().err
+
+
+def test_one_name_in_two_formats_is_no_collision(tmp_path):
+    for name in ("a.bmp", "a.png", "b.bmp"):
+        save(tmp_path / "in" / name)
+    targets = [target.name for _, target in plan_outputs([tmp_path / "in"], tmp_path / "out")]
+    assert targets == ["a.bmp.png", "a.png", "b.png"]
+
+
+@pytest.mark.parametrize("name", ["x.heic", "x.bmp", "x.gif", "x.dng", "x.avif"])
+def test_formats_that_are_not_written_make_no_folder(name, tmp_path, weights, capsys):
+    source = save(tmp_path / "cat.png")
+    assert deblur(source, "-o", tmp_path / name, "--weights", weights) == 2
+    assert "not written to" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["cat.png"]
+
+
+def test_names_that_the_system_refuses_are_one_sentence(tmp_path, weights, capsys, monkeypatch):
+    source = save(tmp_path / "cat.png")
+    long = tmp_path / ("n" * 300)
+    assert deblur(source, "-o", long, "--weights", weights) == 2
+    assert "File name too long" in capsys.readouterr().err
+    assert deblur(source, "-o", f"{long}.png", "--weights", weights) == 2
+    assert "File name too long" in capsys.readouterr().err
+    assert deblur(f"{long}.png", "-o", tmp_path / "out", "--weights", weights) in (1, 2)
+    assert "File name too long" in capsys.readouterr().err
+
+    def refuse(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)  # root may read every folder
+    assert deblur(tmp_path, "-o", tmp_path / "out", "--weights", weights) == 2
+    assert "Permission denied" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("odd"), AttributeError("round")])
+def test_no_single_file_ends_a_batch(error, tmp_path, weights, capsys, monkeypatch):
+    from reblur.evaluation import deblurring
+
+    sources = [save(tmp_path / "in" / f"{name}.png") for name in "abc"]
+    right = deblurring.read_photograph
+
+    def fail(path):
+        if path == sources[1]:
+            raise error
+        return right(path)
+
+    monkeypatch.setattr(deblurring, "read_photograph", fail)
+    assert deblur(tmp_path / "in", "-o", tmp_path / "out", "--weights", weights) == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+    told = capsys.readouterr().err
+    assert f"reblur: {sources[1]}: " in told
+    assert "restored 2 of 3 photographs (1 failed)" in told
+
+
+def run(*arguments: object, **options) -> subprocess.CompletedProcess:
+    command = [
+        sys.executable,
+        "-m",
+        "reblur.cli",
+        "deblur",
+        "--device",
+        "cpu",
+        *map(str, arguments),
+    ]
+    return subprocess.run(command, capture_output=True, timeout=120, **options)
+
+
+def test_a_terminal_that_is_not_utf_8_and_one_that_is_gone(tmp_path, weights):
+    source = save(tmp_path / "Fotos für Änne.png")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    made = run(source, "-o", tmp_path / "out", "--weights", weights, env=environment)
+    assert made.returncode == 0, made.stderr
+    assert rb"f\xfcr" in made.stdout
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "reblur.cli", "deblur", str(source), "--overwrite", "-o",
+               str(tmp_path / "out"), "--weights", str(weights)]  # fmt: skip
+    gone = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=120)
+    os.close(writing)
+    assert gone.returncode == 0, gone.stderr
+    assert b"restored 1 of 1 photographs, " in gone.stderr
+    assert b"BrokenPipe" not in gone.stderr
+
+
+def test_a_page_with_a_slider_for_each_photograph(tmp_path, weights):
+    save(tmp_path / "in" / "<a>.png")
+    save(tmp_path / "in" / "wide.png", np.tile(PHOTOGRAPH[:64], (1, 10, 1)))
+    page = tmp_path / "page.html"
+    arguments = ("-o", tmp_path / "out", "--weights", weights, "--compare", page)
+    assert deblur(tmp_path / "in", *arguments) == 0
+    text = page.read_text()
+    assert text.count('type="range"') == 3  # the wide one whole and its middle
+    assert "&lt;a&gt;.png: 180×120" in text
+    assert "wide.png: 1800×64, shown at 89 %" in text
+    assert "http" not in text.replace("data:image", "")
+    pictures = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', text)
+    sizes = [Image.open(io.BytesIO(base64.b64decode(picture))).size for picture in pictures]
+    assert sorted(sizes) == sorted(2 * [(180, 120), (1600, 57), (640, 64)])

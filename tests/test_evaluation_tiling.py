@@ -175,10 +175,38 @@ def test_impossible_tiles_are_refused(options, said):
         restore_image(Zooming(), PHOTOGRAPH, **options)
 
 
-def test_out_of_memory_names_the_remedy():
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError(),
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to …"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+        RuntimeError("std::bad_alloc"),
+    ],
+)
+def test_out_of_memory_names_the_remedy(error):
     class Hungry(Zooming):
         def forward(self, x: torch.Tensor, finest: bool = False):
-            raise torch.OutOfMemoryError
+            raise error
 
     with pytest.raises(ReblurError, match="smaller tile"):
         restore_image(Hungry(), PHOTOGRAPH)
+
+
+def test_another_error_is_not_taken_for_it():
+    class Odd(Zooming):
+        def forward(self, x: torch.Tensor, finest: bool = False):
+            raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        restore_image(Odd(), PHOTOGRAPH)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_depths_of_photograph_and_result(depth, bits):
+    photograph = PHOTOGRAPH if depth == 8 else PHOTOGRAPH.astype(np.uint16) * 257
+    restored = restore_image(Zooming(), photograph, tile=192, bits=bits)
+    expected = PHOTOGRAPH if bits == 8 else PHOTOGRAPH.astype(np.uint16) * 257
+    assert np.array_equal(restored, expected)

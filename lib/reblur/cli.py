@@ -1,6 +1,7 @@
 """The command line: `reblur data · deblur · evaluate · import · study · notebook · …`."""
 
 import argparse
+import os
 import sys
 
 import reblur
@@ -26,12 +27,18 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit status (2 after an error that the user can mend)."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal, or a file's name, that is not UTF-8
+            stream.reconfigure(errors="backslashreplace")
     parsed = parser().parse_args(arguments)
     try:
         return parsed.run(parsed) or 0
     except ReblurError as error:
         print(f"reblur: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print("reblur: stopped.", file=sys.stderr)
         return 130

@@ -1,6 +1,7 @@
 """`reblur deblur`: restore photographs on the command line."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,8 +10,10 @@ from reblur.errors import ReblurError
 from reblur.evaluation.folder_commands import add_evaluate
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Callable
+
     import torch
+    from torch import nn
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -18,8 +21,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_evaluate(commands)
     deblur = commands.add_parser(
         "deblur",
-        help="restore photographs of any size",
-        description="Restore photographs of any size. EXIF data and colour profiles are kept.",
+        help="restore photographs",
+        description="Restore photographs, of up to 500 megapixels, with their EXIF data, XMP and "
+        "colour profile.",
     )
     deblur.add_argument(
         "photographs", nargs="+", type=Path, metavar="PHOTO", help="image files, or folders of them"
@@ -28,9 +32,20 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "-o", "--output", required=True, type=Path, help="a folder, or a file for one photograph"
     )
     deblur.add_argument(
+        "--task",
+        default="motion",
+        help="the blur to remove: motion (default), defocus, or another task of params.yaml",
+    )
+    deblur.add_argument(
         "--weights",
         type=Path,
-        help="a .safetensors file of a run (default: the best under results/)",
+        help="a .safetensors file of a run (default: those that params.yaml's rule chooses)",
+    )
+    deblur.add_argument(
+        "--bits", type=int, choices=(8, 16), default=8, help="of the results; 16: PNG or TIFF"
+    )
+    deblur.add_argument(
+        "--compare", type=Path, metavar="PAGE", help="write an HTML page with before/after sliders"
     )
     deblur.add_argument(
         "--tile", type=int, help="largest side of a tile in pixels; smaller needs less memory"
@@ -50,52 +65,127 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 def run_deblur(arguments: argparse.Namespace) -> int:
     """Restore the photographs; 1 if any of them failed."""
+    import time
+
     from tqdm import tqdm
 
-    from reblur.evaluation.deblurring import deblur_files, plan_outputs
-    from reblur.evaluation.tiling import plan_tiles, restore_image
-    from reblur.networks import denoiser_names
-    from reblur.networks.weights import load_network
+    from reblur.evaluation.before_after import Page
+    from reblur.evaluation.deblurring import (
+        Restored,
+        deblur_files,
+        passed_over,
+        plan_outputs,
+        restore_file,
+    )
+    from reblur.evaluation.tiling import plan_tiles
 
     plan_tiles(1, 1, arguments.tile)  # an impossible tile is one error, not one a file
-    plan = plan_outputs(arguments.photographs, arguments.output)
-    device = device_of(arguments.device)
-    weights = arguments.weights or _best_weights()
-    network, _ = load_network(weights)
-    if network.config["name"] in denoiser_names():
-        raise ReblurError(
-            f"{weights}: is a diffusion model, which restores nothing by itself; name the weights "
-            "of a restorer, below results/<profile>/runs."
-        )
-    network = network.to(device)
+    plan = plan_outputs(arguments.photographs, arguments.output, arguments.bits)
+    for folder in filter(Path.is_dir, arguments.photographs):
+        if others := passed_over(folder):
+            print(f"{folder}: passed over {others}", file=sys.stderr)
+    network = _network(arguments)
+    page = Page() if arguments.compare else None
+    form = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} tiles, {remaining} left"
+    tiles = {source: _tiles(source, arguments.tile) for source, _ in plan}
+    bar = tqdm(total=sum(tiles.values()), bar_format=form, disable=None)  # None: in a terminal
+    start, before = time.monotonic(), 0
+    say = _speaker()
 
-    def say(line: str) -> None:
-        tqdm.write(line, file=sys.stderr if line.startswith("reblur:") else sys.stdout)
-
-    form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    bar = tqdm(total=len(plan), bar_format=form, disable=None)  # None: none without a terminal
-
-    def restore(photograph: "np.ndarray", source: Path) -> "np.ndarray":
+    def restore(source: Path) -> Restored:
         bar.set_description(source.name)
-        before = bar.n
 
         def progress(done: int, total: int) -> None:
-            bar.update(before + done / total - bar.n)
+            bar.total += total - tiles[source]
+            tiles[source] = total
+            bar.update(before + done - bar.n)
 
-        return restore_image(
+        return restore_file(
+            source,
             network,
-            photograph,
             tile=arguments.tile,
             precision=arguments.precision,
-            channels_last=True,
+            bits=arguments.bits,
             progress=progress,
         )
 
+    def done(source: Path, target: Path, restored: Restored | None) -> None:
+        nonlocal before
+        before += tiles[source]
+        bar.update(before - bar.n)
+        if page is not None and restored is not None:
+            page.add(source.name, restored)
+
     with bar:
-        failed = deblur_files(plan, restore, overwrite=arguments.overwrite, say=say)
-    if failed:
-        print(f"reblur: {failed} of {len(plan)} photographs failed.", file=sys.stderr)
-    return 1 if failed else 0
+        account = deblur_files(plan, restore, overwrite=arguments.overwrite, say=say, done=done)
+    if page is not None:
+        page.write(arguments.compare)
+        say(f"{arguments.compare}")
+    others = [f"{account.failed} failed"] if account.failed else []
+    others += [f"{account.left_alone} left alone"] if account.left_alone else []
+    print(
+        f"restored {account.restored} of {len(plan)} photographs"
+        + (f" ({', '.join(others)})" if others else "")
+        + f", {account.megapixels:.1f} megapixels in {time.monotonic() - start:.1f} s",
+        file=sys.stderr,
+    )
+    return 1 if account.failed else 0
+
+
+def _network(arguments: argparse.Namespace) -> "nn.Module":
+    """The network that restores, on its device; which weights they are is told."""
+    from reblur.evaluation.weights import describe, weights_for
+    from reblur.networks import denoiser_names
+    from reblur.networks.weights import load_network
+
+    device = device_of(arguments.device)
+    if arguments.weights:
+        weights = describe(arguments.weights)
+    else:
+        weights = weights_for(arguments.task, _project())
+    network, _ = load_network(weights.path)
+    if network.config["name"] in denoiser_names():
+        raise ReblurError(
+            f"{weights.path}: is a diffusion model, which restores nothing by itself; name the "
+            "weights of a restorer, below results/<profile>/runs."
+        )
+    print(weights, file=sys.stderr)
+    worse = [name for name, gain in weights.gains.items() if gain <= 0]
+    if worse:
+        print(
+            f"reblur: warning: on {', '.join(worse)} the blurred input was as good or better; "
+            "train longer, or name others with --weights.",
+            file=sys.stderr,
+        )
+    return network.to(device)
+
+
+def _tiles(source: Path, tile: int | None) -> int:
+    """How many tiles a file has by its header; 1 where that says nothing."""
+    from PIL import Image
+
+    from reblur.evaluation.tiling import plan_tiles
+
+    try:
+        with Image.open(source) as image:
+            rows, columns = plan_tiles(image.height, image.width, tile)
+    except Exception:  # told when its turn comes
+        return 1
+    return rows.count * columns.count
+
+
+def _speaker() -> "Callable[[str], None]":
+    """Prints errors to stderr and the rest to stdout, as long as somebody reads there."""
+    from tqdm import tqdm
+
+    def say(line: str) -> None:
+        try:
+            tqdm.write(line, file=sys.stderr if line.startswith("reblur:") else sys.stdout)
+            sys.stdout.flush()
+        except BrokenPipeError:  # `| head`: the photographs are restored all the same
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    return say
 
 
 def device_of(name: str) -> "torch.device":
@@ -116,23 +206,13 @@ def device_of(name: str) -> "torch.device":
     return device
 
 
-def _best_weights() -> Path:
+def _project() -> Path:
     from reblur.datasets.catalogue.manifests import project_root
-    from reblur.evaluation.deblurring import best_weights
 
     try:
-        results = project_root() / "results"
+        return project_root()
     except ReblurError as error:
         raise ReblurError(
             "no project here to take weights from; name a file with --weights, or change into the "
             "project's folder."
         ) from error
-    best = best_weights(results)
-    print(f"weights: {best.path} ({best.psnr_gain:+.2f} dB over doing nothing)", file=sys.stderr)
-    if best.psnr_gain <= 0:
-        print(
-            "reblur: warning: these weights, the best at hand, were no better than doing nothing "
-            "on the study's test set; train longer, or name others with --weights.",
-            file=sys.stderr,
-        )
-    return best.path

@@ -14,10 +14,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32, UInt8, UInt16
 from torch import Tensor, nn
 
-from reblur.datasets.images.files import to_tensor, to_uint8
+from reblur.datasets.images.files import to_tensor, to_uint8, to_uint16
 from reblur.errors import ReblurError
 
 Precision = Literal["fp32", "bf16"]
@@ -107,26 +107,28 @@ def _tiling(length: int, tile: int, overlap: int) -> Tiling:
 
 def restore_image(
     network: nn.Module,
-    photograph: UInt8[np.ndarray, "h w 3"],
+    photograph: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"],
     *,
     tile: int | None = None,
     overlap: int | None = None,
     device: torch.device | str | None = None,
     precision: Precision = "fp32",
     channels_last: bool = False,
+    bits: Literal[8, 16] = 8,
     progress: Callable[[int, int], None] | None = None,
-) -> UInt8[np.ndarray, "h w 3"]:
+) -> UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]:
     """Restore a photograph of any size; beside it and the result, memory is one row of tiles.
 
     Args:
         network: `network(x, finest=True)` on (B, 3, H, W) in [0, 1]; put into evaluation mode for
             the while.
-        photograph: RGB, uint8.
+        photograph: RGB, uint8 or uint16.
         tile, overlap: see `plan_tiles`.
         device: the network is moved there; None: where it is.
         precision: "bf16" computes in bfloat16 where autocast does; faster, and on processors with
             matrix units for it only. It costs up to half a grey level.
         channels_last: the network's weights are laid out so (and stay so); often faster.
+        bits: of the result, whatever the photograph's.
         progress: called after each tile with (tiles done, tiles in all).
 
     Returns:
@@ -136,7 +138,8 @@ def restore_image(
         ReblurError: an impossible tile, a result with NaN or infinity, or memory that ran out.
     """
     height, width = photograph.shape[:2]
-    restored = np.empty_like(photograph, order="C")
+    restored = np.empty(photograph.shape, np.uint8 if bits == 8 else np.uint16)
+    rounded = to_uint8 if bits == 8 else to_uint16
     run = _Run(network, device, precision, channels_last)
     tilings = plan_tiles(height, width, tile, overlap)
 
@@ -144,7 +147,7 @@ def restore_image(
         return to_tensor(photograph[rows, columns])[None]
 
     for top, band in run.bands(read, tilings, progress):
-        restored[top : top + band.shape[2]] = to_uint8(band[0])
+        restored[top : top + band.shape[2]] = rounded(band[0])
     return restored
 
 
@@ -226,7 +229,9 @@ class _Run:
             with _evaluating(self.network), torch.no_grad(), self._autocast():
                 images = images.to(self.device, torch.float32).contiguous(memory_format=self.layout)
                 restored = self.network(images, finest=True).float().cpu()
-        except torch.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:  # a GPU's OutOfMemoryError is the former
+            if not _out_of_memory(error):
+                raise
             raise ReblurError(
                 f"the memory of {self.device} does not hold a tile of {images.shape[3]}×"
                 f"{images.shape[2]} pixels; choose a smaller tile."
@@ -241,6 +246,13 @@ class _Run:
     def _autocast(self) -> torch.autocast:
         on = self.precision == "bf16"
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=on)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """On a CPU, PyTorch says in words alone that memory ran out."""
+    words = ("not enough memory", "can't allocate memory", "bad_alloc", "could not create a memory")
+    said = any(word in str(error) for word in words)
+    return said or isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
 @contextmanager
