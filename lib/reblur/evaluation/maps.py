@@ -12,7 +12,10 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from torch import Tensor, nn
 
 from reblur.datasets.images.files import to_tensor, to_uint8
-from reblur.networks.reblurring import circle_of_confusion, whole_kernels
+from reblur.errors import ReblurError
+from reblur.networks.reblurring import Reblurred, circle_of_confusion, whole_kernels
+from reblur.networks.ring_sums import RADII, SEEDS, reblur
+from reblur.warping import correspond, warp
 
 WINDOW = 21  # pixels, of `local_contrast`
 
@@ -31,25 +34,64 @@ class Reading(NamedTuple):
 def read_defocus(
     network: nn.Module, photograph: UInt8[np.ndarray, "h w 3"], device: torch.device | str = "cpu"
 ) -> Reading:
-    """Restore a photograph, blur it again, and read the blur off the kernels.
+    """Restore a photograph, blur it again, and read the blur off the kernels: the reblurring
+    network's, which compares the two, or those of a matched network's estimator, which reads them
+    off the photograph alone.
 
     Args:
         network: a `DefocusDeblur` with a reblurring network. The photograph goes through it whole.
 
     Raises:
-        ReblurError: it has no reblurring network.
+        ReblurError: it has no reblurring network; or is matched and has no estimator.
     """
     picture = to_tensor(photograph)[None].to(device)
-    guided = network(picture, guided=True)
-    made = guided.reblurred
-    coc = circle_of_confusion(made.seeds, made.weights, network.reblurring.leaky)
+    leaky = network.reblurring is not None and network.reblurring.leaky
+    if network.matched:
+        seeds, weights = network.estimate(picture).split([SEEDS, 1 + len(RADII)], 1)
+        restored = network(picture, finest=True)
+        made = Reblurred(reblur(restored, seeds, weights, leaky), seeds, weights)
+    else:
+        guided = network(picture, guided=True)
+        restored, made = guided.restored[-1], guided.reblurred
+    coc = circle_of_confusion(made.seeds, made.weights, leaky)
     return Reading(
-        to_uint8(guided.restored[-1][0]),
+        to_uint8(restored[0]),
         to_uint8(made.image[0]),
         coc[0].cpu().numpy(),
         made.seeds[0],
         made.weights[0],
     )
+
+
+@torch.no_grad()
+def match_defocus(
+    network: nn.Module,
+    blurred: UInt8[np.ndarray, "h w 3"],
+    sharp: UInt8[np.ndarray, "h w 3"],
+    device: torch.device | str = "cpu",
+    flow: str | None = "dis",
+) -> Float32[np.ndarray, "h w"]:
+    """The blur of a pair by a matched network: the map on the grid of `blurred`.
+
+    Args:
+        flow: by which the sharp side is warped onto the blurred one (`warping.METHODS`); None for
+            pairs that are aligned.
+
+    Raises:
+        ReblurError: the network has no matched reblurring; or as `warping.correspond`.
+    """
+    if not (network.matched and network.reblurring is not None):
+        raise ReblurError(
+            "this network does not match pairs; build it with matched=True and reblurring=True."
+        )
+    photograph, target = (to_tensor(x)[None].to(device) for x in (blurred, sharp))
+    mask = None
+    if flow is not None:
+        there, _ = correspond(photograph, target, flow)
+        (target, _), mask = warp(target, there.flow), there.mask
+    made = network.reblurring(target, photograph, mask)
+    leaky = network.reblurring.leaky
+    return circle_of_confusion(made.seeds, made.weights, leaky)[0].cpu().numpy()
 
 
 def kernels_at(reading: Reading, rows: int, columns: int) -> Float32[np.ndarray, "p q 15 15"]:

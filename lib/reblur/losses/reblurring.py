@@ -25,6 +25,18 @@ minimises
 
 The first is the paper's; where Î is still close to the photograph, it teaches that there is nothing
 to blur. The second takes the sharp picture of the pair in the place of Î (`reblurring_source`).
+
+**Matched reblurring** (`reblurring="matched"`, ours; networks of `reblur.networks.matching`). The
+paper's deblurring network is strong when reblurring begins; one of fewer steps is not, its Î says
+nothing of the blur, and the two networks meet in the trivial minimum. Here the reblurring network
+never sees Î. In both phases, with V = W(blurred→sharp), M its mask, and (s_R, W_R) the kernels that
+match V with the photograph,
+
+    C(M·reblur(V; s_R, W_R), M·blurred)                            teaches the reblurring network,
+    C(M·s, M·s_R) − ω M·Σ_r W_R log W,  s_R and W_R held fixed,    the blur estimator (s, W),
+
+and in phase 2 C(M·reblur(Î; s_R, W_R), M·blurred), with s_R and W_R held fixed, the deblurring
+network. Where the flow is wrong so are the kernels: hence M. There is no phase alone.
 """
 
 from collections.abc import Sequence
@@ -37,6 +49,7 @@ from torch.nn import functional
 
 from reblur.errors import ReblurError
 from reblur.networks.defocus import Guided
+from reblur.networks.ring_sums import reblur
 from reblur.warping import MASKS, METHODS, Correspondence, correspond, estimate_flow, warp
 
 Images = Float[Tensor, "b c h w"]
@@ -45,6 +58,8 @@ Scalar = Float[Tensor, ""]
 
 #: What the reblurring network blurs while it learns alone: Î, or the sharp picture, warped.
 SOURCES = ("output", "sharp")
+REBLURRINGS = ("paper", "matched")
+CROSS_ENTROPY = 0.1  # ω: of the estimator's weights, beside its seeds
 
 
 def charbonnier(a: Images, b: Images, epsilon: float = 1e-3) -> Scalar:
@@ -114,6 +129,14 @@ def pseudo_supervision_loss(
     return charbonnier(seeds, reblurring_seeds)
 
 
+def distillation_loss(guided: Guided, mask: Mask) -> Scalar:
+    """`C(M·s, M·s_R) − ω M·Σ_r W_R log W`, the mean over pixels; only (s, W) learn from it."""
+    taught = guided.reblurred
+    seeds = charbonnier(mask * guided.seeds, mask * taught.seeds.detach())
+    entropy = -(taught.weights.detach() * guided.log_weights).sum(1, keepdim=True)
+    return seeds + CROSS_ENTROPY * (mask * entropy).mean()
+
+
 @dataclass(frozen=True)
 class DefocusObjective:
     """The objective of `reblur.training.train` for `reblur.networks.defocus.DefocusDeblur`.
@@ -130,7 +153,9 @@ class DefocusObjective:
         mask: of `reblur.warping.MASKS`, in phase 2.
         reblurring_weight: of C(I_R, blurred) in phase 2; with both this and the next at 0 the
             reblurring network is not run.
-        pseudo_weight: of C(s, s_R) in phase 2; a network without a blur estimator has no such term.
+        pseudo_weight: of C(s, s_R) in phase 2, of the distillation where matched; a network
+            without a blur estimator has no such term.
+        reblurring: of `REBLURRINGS`: the paper's, or ours, for a network built with `matched=True`.
 
     Raises:
         ReblurError: a value is out of its range.
@@ -143,6 +168,7 @@ class DefocusObjective:
     mask: str = "consistency"
     reblurring_weight: float | int = 0.5
     pseudo_weight: float | int = 0.5
+    reblurring: str = "paper"
 
     def __post_init__(self) -> None:
         if self.flow is not None and self.flow not in METHODS:
@@ -156,6 +182,11 @@ class DefocusObjective:
                 f"reblurring_source: there is no '{self.reblurring_source}'; choose from "
                 f"{', '.join(SOURCES)}."
             )
+        if self.reblurring not in REBLURRINGS:
+            raise ReblurError(
+                f"reblurring: there is no '{self.reblurring}'; choose from "
+                f"{', '.join(REBLURRINGS)}."
+            )
         for name in ("warmup_steps", "reblurring_steps", "reblurring_weight", "pseudo_weight"):
             if not getattr(self, name) >= 0:
                 raise ReblurError(f"{name}: {getattr(self, name)} is below 0; give 0 or more.")
@@ -164,6 +195,11 @@ class DefocusObjective:
     def reblurs(self) -> bool:
         """Whether the network must have been built with `reblurring=True`."""
         return self.reblurring_weight > 0 or self.pseudo_weight > 0
+
+    @property
+    def matches(self) -> bool:
+        """Whether the network must have been built with `matched=True`."""
+        return self.reblurs and self.reblurring == "matched"
 
     def __call__(
         self, network: nn.Module, batch: dict[str, Tensor], step: int
@@ -178,41 +214,66 @@ class DefocusObjective:
         Returns:
             The loss, and "psnr" (dB, of Î against the sharp picture as it was warped for the loss),
             "reliable" (the mean of the mask), and the unweighted terms "sharp", "cycle",
-            "reblurring", "pseudo", as far as the phase and the options have them; while the
-            reblurring network learns alone "reblurring" only.
+            "reblurring", "pseudo", "matching", as far as the phase and the options have them; while
+            the reblurring network learns alone "reblurring" only.
 
         Raises:
             ReblurError: the network has no reblurring network and needs one, or as `correspond`.
         """
         blurred, sharp = batch["blurred"], batch["sharp"]
         warmup = step < self.warmup_steps
-        if self.reblurs and 0 <= step - self.warmup_steps < self.reblurring_steps:
+        alone = 0 <= step - self.warmup_steps < self.reblurring_steps
+        if self.reblurs and not self.matches and alone:
             return self._alone(network, blurred, sharp)
+        pair = {}
+        if self.matches:
+            pair["sharp"], pair["mask"] = self._warped(blurred, sharp)
         guided: Guided = network(
             blurred,
             guided=True,
             seed_scale=seed_scale(step, self.warmup_steps),
-            reblurred=self.reblurs and not warmup,
+            reblurred=self.matches or (self.reblurs and not warmup),
+            **pair,
         )
         restored = guided.restored[-1]
         there, back = self._flows(blurred if warmup else restored.detach(), sharp, warmup)
         terms: dict[str, Tensor] = {}
         terms["sharp"], target = sharp_loss(guided.restored, sharp, there)
-        loss = terms["sharp"]
         if back is not None:
             terms["cycle"] = cycle_loss(restored, sharp, back)
-            loss = loss + terms["cycle"]
-        if guided.reblurred is not None:
+        if self.matches:
+            terms |= self._matched(guided, blurred, pair["mask"], warmup)
+        elif guided.reblurred is not None:
             terms["reblurring"] = reblurring_loss(guided.reblurred.image, blurred)
-            loss = loss + self.reblurring_weight * terms["reblurring"]
             if guided.seeds is not None:
                 terms["pseudo"] = pseudo_supervision_loss(guided.seeds, guided.reblurred.seeds)
-                loss = loss + self.pseudo_weight * terms["pseudo"]
+        weights = {"reblurring": self.reblurring_weight, "pseudo": self.pseudo_weight}
+        loss = sum(weights.get(name, 1.0) * term for name, term in terms.items())
         reported = {name: term.detach() for name, term in terms.items()}
         reported["psnr"] = _psnr(restored.detach(), target)
         if self.flow is not None:
             reported["reliable"] = there.mask.mean()
         return loss, reported
+
+    def _matched(
+        self, guided: Guided, blurred: Images, mask: Mask, warmup: bool
+    ) -> dict[str, Scalar]:
+        """The terms of matched reblurring; each teaches one network alone."""
+        made = guided.reblurred
+        terms = {"matching": charbonnier(mask * made.image, mask * blurred)}
+        if guided.seeds is not None:
+            terms["pseudo"] = distillation_loss(guided, mask)
+        if not warmup:
+            image = reblur(guided.restored[-1], made.seeds.detach(), made.weights.detach())
+            terms["reblurring"] = charbonnier(mask * image, mask * blurred)
+        return terms
+
+    def _warped(self, blurred: Images, sharp: Images) -> tuple[Images, Mask]:
+        """W(blurred→sharp) and its mask; without a flow the sharp picture as it is."""
+        if self.flow is None:
+            return sharp, torch.ones_like(sharp[:, :1])
+        there, _ = correspond(blurred, sharp, self.flow, self.mask)
+        return warp(sharp, there.flow)[0], there.mask
 
     def _alone(
         self, network: nn.Module, blurred: Images, sharp: Images
@@ -220,10 +281,7 @@ class DefocusObjective:
         """The reblurring network's own phase."""
         target, mask = None, torch.ones_like(blurred[:, :1])
         if self.reblurring_source == "sharp":
-            target = sharp
-            if self.flow is not None:
-                there, _ = correspond(blurred, sharp, self.flow, self.mask)
-                (target, _), mask = warp(sharp, there.flow), there.mask
+            target, mask = self._warped(blurred, sharp)
         guided: Guided = network(blurred, guided=True, frozen=True, sharp=target)
         loss = reblurring_loss(mask * guided.reblurred.image, mask * blurred)
         return loss, {"reblurring": loss.detach()}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from reblur.errors import ReblurError
 from reblur.networks.blocks import conv, draw, initialise_xavier
+from reblur.networks.matching import DISCS, BlurEstimator, MatchedReblurring
 from reblur.networks.names import VARIANTS
 from reblur.networks.reblurring import Reblurred, Reblurring, residual_head
 from reblur.networks.resizing import crop_to_scale, pad_to_multiple
@@ -124,6 +125,7 @@ class Guided(NamedTuple):
     restored: list[Float[Tensor, "b 3 _ _"]]  # coarse to fine; the last is Î
     seeds: Float[Tensor, "b 35 h w"] | None  # the estimator's, unscaled; None without a prior
     reblurred: Reblurred | None  # None where it was not asked for
+    log_weights: Float[Tensor, "b 8 h w"] | None = None  # log W, of an estimator that gives them
 
 
 class DefocusDeblur(nn.Module):
@@ -141,6 +143,10 @@ class DefocusDeblur(nn.Module):
         prior: with estimator and fusion; else the backbone sees the photograph alone.
         reblurring: with a `Reblurring` network (474,987 parameters, not used for restoring).
         leaky: its kernels are the published ones.
+        matched: the two networks of `reblur.networks.matching`, ours, in place of the paper's: the
+            reblurring network matches the pair, and the estimator gives weights beside the seeds.
+            Fusion reads both (46 channels), and no gradient goes back through it: the estimator
+            learns what the blur is, and nothing else.
 
     Raises:
         ReblurError: unknown backbone, or a width that is not possible.
@@ -153,13 +159,17 @@ class DefocusDeblur(nn.Module):
         prior: bool = True,
         reblurring: bool = False,
         leaky: bool = False,
+        matched: bool = False,
     ) -> None:
         super().__init__()
         if width < 1:
             raise ReblurError("width: must be 1 or more.")
-        channels = 3 + SEEDS if prior else 3
+        self.matched = matched
+        channels = 3 + (SEEDS + DISCS * matched if prior else 0)
         self.multiple = 2**LEVELS  # that of every restorer of chapter 1 divides it
-        self.estimator = residual_head(3, 32, SEEDS) if prior else None
+        self.estimator = None
+        if prior:
+            self.estimator = BlurEstimator() if matched else residual_head(3, 32, SEEDS)
         self.fusion = ChannelAttention(channels, 2) if prior else None
         self.projection = None
         if backbone in UNETS:
@@ -167,7 +177,9 @@ class DefocusDeblur(nn.Module):
         else:
             self.projection = nn.Conv2d(channels, 3, 1) if prior else None
             self.backbone = _restorer(backbone, width)
-        self.reblurring = Reblurring(leaky) if reblurring else None
+        self.reblurring = None
+        if reblurring:
+            self.reblurring = MatchedReblurring(leaky) if matched else Reblurring(leaky)
 
     def initialise(self, seed: int) -> None:
         """Xavier-uniform convolutions, zero biases; the backbone as it says. Two exceptions:
@@ -197,6 +209,7 @@ class DefocusDeblur(nn.Module):
         reblurred: bool = True,
         frozen: bool = False,
         sharp: Float[Tensor, "b 3 h w"] | None = None,
+        mask: Float[Tensor, "b 1 h w"] | None = None,
     ) -> list[Float[Tensor, "b 3 _ _"]] | Float[Tensor, "b 3 h w"] | Guided:
         """Deblur RGB images with values in [0, 1], of any size.
 
@@ -205,44 +218,47 @@ class DefocusDeblur(nn.Module):
             seed_scale: factor on the seeds before the fusion, see `defocus_losses.seed_scale`.
             reblurred: runs the reblurring network.
             frozen: everything but the reblurring network is run without a gradient.
-            sharp: what the reblurring network blurs in place of Î.
+            sharp: what the reblurring network blurs in place of Î; a matched one needs it.
+            mask: where `sharp` lies on `x`; for a matched one.
 
         Returns:
             Estimates from coarse to fine, float32, not clamped; with `finest` the last one alone;
             with `guided` a `Guided`.
 
         Raises:
-            ReblurError: guided and reblurred, but built without `reblurring`.
+            ReblurError: guided and reblurred, but built without `reblurring`, or matched and
+                without `sharp`.
         """
         height, width = x.shape[2:]
         padded = pad_to_multiple(x, self.multiple)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
-            seeds = None if self.estimator is None else self.estimator(padded).float()
-            scaled = None if seeds is None else seeds * seed_scale
+            prior, log_weights = self._prior(padded)
+            scaled = None if prior is None else prior * seed_scale
             restored = self._restore(padded, scaled, height, width)
         if not guided:
             return restored[-1] if finest else restored
-        if seeds is not None:
-            seeds = crop_to_scale(seeds, height, width, level=0)
-        if not reblurred:
-            return Guided(restored, seeds, None)
-        return Guided(restored, seeds, self._reblurred(restored[-1] if sharp is None else sharp, x))
+        seeds = None if prior is None else crop_to_scale(prior[:, :SEEDS], height, width, level=0)
+        if log_weights is not None:
+            log_weights = crop_to_scale(log_weights, height, width, level=0)
+        made = self._reblurred(restored[-1], x, sharp, mask) if reblurred else None
+        return Guided(restored, seeds, made, log_weights)
 
-    def estimate(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 35 h w"]:
-        """The estimator's radial seeds (float32), in the sections of `ring_sums.SECTIONS`.
+    def estimate(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b _ h w"]:
+        """What the estimator says, float32: the 35 radial seeds in the sections of
+        `ring_sums.SECTIONS`, and after them, of a matched network, the 8 weights W.
 
         Raises:
             ReblurError: the network has no prior.
         """
         if self.estimator is None:
             raise ReblurError("this network has no blur estimator; build it with prior=True.")
-        seeds = self.estimator(pad_to_multiple(x, self.multiple)).float()
-        return crop_to_scale(seeds, *x.shape[2:], level=0)
+        prior, _ = self._prior(pad_to_multiple(x, self.multiple))
+        return crop_to_scale(prior, *x.shape[2:], level=0)
 
     def restore(
-        self, x: Float[Tensor, "b 3 h w"], seeds: Float[Tensor, "b 35 h w"]
+        self, x: Float[Tensor, "b 3 h w"], seeds: Float[Tensor, "b _ h w"]
     ) -> list[Float[Tensor, "b 3 _ _"]]:
-        """Deblur with seeds of your own in place of the estimator's; see `forward`.
+        """Deblur with a prior of your own in place of the estimator's; see `estimate`, `forward`.
 
         Raises:
             ReblurError: the network has no prior.
@@ -256,6 +272,8 @@ class DefocusDeblur(nn.Module):
         self, padded: Tensor, seeds: Tensor | None, height: int, width: int
     ) -> list[Tensor]:
         """From images and seeds whose sides are multiples of 16; cropped to the true size."""
+        if seeds is not None and self.matched:
+            seeds = seeds.detach()
         features = padded if seeds is None else self.fusion(torch.cat([padded, seeds], 1))
         if self.projection is not None:
             features = self.projection(features)
@@ -269,10 +287,28 @@ class DefocusDeblur(nn.Module):
             for output, level in zip(outputs, levels, strict=True)
         ]
 
-    def _reblurred(self, restored: Tensor, blurred: Tensor) -> Reblurred:
+    def _prior(self, padded: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """What goes into the fusion, and log W of an estimator that gives them. In a matched
+        network both keep their gradient, and `_restore` lets none through."""
+        if self.estimator is None:
+            return None, None
+        if not self.matched:
+            return self.estimator(padded).float(), None
+        seeds, log_weights = self.estimator(padded)
+        return torch.cat([seeds, log_weights.exp()], 1), log_weights
+
+    def _reblurred(
+        self, restored: Tensor, blurred: Tensor, sharp: Tensor | None, mask: Tensor | None
+    ) -> Reblurred:
         if self.reblurring is None:
             raise ReblurError("this network has no reblurring network; build with reblurring=True.")
-        return self.reblurring(restored, blurred)
+        if not self.matched:
+            return self.reblurring(restored if sharp is None else sharp, blurred)
+        if sharp is None:
+            raise ReblurError(
+                "matched reblurring: there is no sharp picture to match; give the pair's, warped."
+            )
+        return self.reblurring(sharp, blurred, mask)
 
 
 def _restorer(name: str, width: int) -> nn.Module:

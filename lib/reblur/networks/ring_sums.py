@@ -235,6 +235,18 @@ def reblur(
     return _ring_sums(padded, seeds, weights, leaky)
 
 
+def discs(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 8 c h w"]:
+    """The image blurred by even discs of the radii 0 (as it is), 1, …, 7: k_r of seeds 0."""
+    padded = F.pad(image, (REACH,) * 4, mode="replicate")
+    total, count, blurred = torch.zeros_like(image), 0, [image]
+    for k, mean in enumerate(_means(padded, len(RINGS))):
+        total = total + taps(RINGS[k]) * mean
+        count += taps(RINGS[k])
+        if k and DISTANCES[k] == len(blurred):  # the outermost ring of the next radius
+            blurred.append(total / count)
+    return torch.stack(blurred, 1)
+
+
 def precise(x: Tensor) -> Tensor:
     """In float32, if it is in half precision."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
