@@ -167,10 +167,10 @@ def test_without_a_prior_and_without_a_flow(pairs):
 
 def test_the_estimator_learns_the_blur_and_the_pair_shows_it(pairs):
     net = network()
-    optimiser = torch.optim.Adam(net.parameters(), 5e-3)
+    optimiser = torch.optim.Adam(net.parameters(), 2e-3)
     objective = DefocusObjective(100, reblurring="matched")
     losses = []
-    for step in range(25):
+    for step in range(30):
         loss, reported = objective(net, pairs, step)
         optimiser.zero_grad()
         loss.backward()

@@ -33,10 +33,10 @@ never sees Î. In both phases, with V = W(blurred→sharp), M its mask, and (s_R
 match V with the photograph,
 
     C(M·reblur(V; s_R, W_R), M·blurred)                            teaches the reblurring network,
-    C(M·s, M·s_R) − ω M·Σ_r W_R log W,  s_R and W_R held fixed,    the blur estimator (s, W),
+    C(M·W_R·|s|, M·W_R·|s_R|) − ω M·Σ_r W_R log W                  the blur estimator (s, W),
 
-and in phase 2 C(M·reblur(Î; s_R, W_R), M·blurred), with s_R and W_R held fixed, the deblurring
-network. Where the flow is wrong so are the kernels: hence M. There is no phase alone.
+and in phase 2 C(M·reblur(Î; s_R, W_R), M·blurred) the deblurring network; the last two hold s_R
+and W_R fixed. Where the flow is wrong so are the kernels: hence M. There is no phase alone.
 """
 
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ from torch.nn import functional
 
 from reblur.errors import ReblurError
 from reblur.networks.defocus import Guided
-from reblur.networks.ring_sums import reblur
+from reblur.networks.ring_sums import SECTIONS, reblur
 from reblur.warping import MASKS, METHODS, Correspondence, correspond, estimate_flow, warp
 
 Images = Float[Tensor, "b c h w"]
@@ -130,10 +130,16 @@ def pseudo_supervision_loss(
 
 
 def distillation_loss(guided: Guided, mask: Mask) -> Scalar:
-    """`C(M·s, M·s_R) − ω M·Σ_r W_R log W`, the mean over pixels; only (s, W) learn from it."""
+    """`C(M·W_R·|s|, M·W_R·|s_R|) − ω M·Σ_r W_R log W`, the mean over pixels; only (s, W) learn.
+
+    The seeds of a radius count by its weight: those of a radius that is not chosen drift.
+    """
     taught = guided.reblurred
-    seeds = charbonnier(mask * guided.seeds, mask * taught.seeds.detach())
-    entropy = -(taught.weights.detach() * guided.log_weights).sum(1, keepdim=True)
+    weights = taught.weights.detach()
+    sections = torch.tensor(SECTIONS, device=weights.device)
+    chosen = mask * weights[:, 1:].repeat_interleave(sections, 1)  # a weight for each seed
+    seeds = charbonnier(chosen * guided.seeds.abs(), chosen * taught.seeds.detach().abs())
+    entropy = -(weights * guided.log_weights).sum(1, keepdim=True)
     return seeds + CROSS_ENTROPY * (mask * entropy).mean()
 
 
