@@ -1,0 +1,330 @@
+"""The report's pages: self-contained, code closed, links that lead somewhere; in a browser."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+from browser import CHROMIUM, Browser
+from reblur.errors import ReblurError
+from reblur.study.display import Slider, banner, links
+from reblur.study.pages import render
+
+QUESTION = "**Question.** Does `SS` beat the blurred input?"
+METHOD = (
+    "## Method\n\nThe state $h^i$ and\n\n$$I^i = \\mathrm{Net}\\left(B^i\\right) \\tag{1}$$\n\n"
+    "$$x < y$$\n\n\\begin{align} a &= b \\\\ c &= d \\end{align}"
+)
+TABLE = (
+    '<table class="reblur"><thead><tr><th rowspan="2">variant</th><th colspan="2">synthetic</th>'
+    '<th colspan="2">reds</th></tr><tr><th data-unit="dB">PSNR gain</th>'
+    '<th data-optional>LPIPS</th><th data-unit="dB">PSNR gain</th><th>SSIM</th></tr></thead><tbody>'
+    '<tr><th>SS</th><td>+0.30<span class="interval">[+0.1, +0.5]</span></td><td>0.2</td>'
+    "<td>−0.20</td><td>0.9</td></tr>"
+    '<tr><th>RNN</th><td class="missing">not run</td><td>0.1</td><td>0.00</td><td>0.8</td></tr>'
+    '<tr><th>full</th><td>+1.10<span class="interval">[+0.9, +1.3]</span></td><td>0.3</td>'
+    "<td>+0.10</td><td>0.7</td></tr><tr><th>SC</th><td>−0.10</td><td>0.4</td><td>0.40</td>"
+    "<td>0.6</td></tr></tbody></table>"
+)
+CARDS = (
+    '<div class="verdicts"><div class="verdict supported"><p>SS beats the blurred input</p></div>'
+    '<div class="verdict inconclusive"><p>RNN</p></div>'
+    '<div class="verdict supported"><p>SC</p></div></div>'
+)
+
+
+def picture(side=40, kind="PNG"):
+    stream = io.BytesIO()
+    Image.new("RGB", (side, side), "teal").save(stream, kind)
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def html(text):
+    return nbformat.v4.new_output("display_data", {"text/html": text})
+
+
+def code(source, *outputs, tags=()):
+    return nbformat.v4.new_code_cell(source, outputs=list(outputs), metadata={"tags": list(tags)})
+
+
+def slider(name="reds 003"):
+    grey = {label: np.full((60, 90, 3), level, np.uint8) for level, label in ((50, "sharp"),)}
+    views = {"blurred": grey["sharp"] + 9, "SS · 27.3 dB": grey["sharp"] + 5, **grey}
+    return Slider(name, views, "blurred", "SS · 27.3 dB")._repr_html_()
+
+
+def write_notebook(path, *cells, title="Scale-recurrent networks"):
+    """An executed notebook at `path`, with one of each thing that a page shows."""
+    text = nbformat.v4.new_markdown_cell
+    alt = {"image/png": {"alt": "Five curves that rise"}}
+    figure = nbformat.v4.new_output("display_data", {"image/png": picture()}, metadata=alt)
+    book = nbformat.v4.new_notebook(
+        cells=[
+            text(f"# {title}\n\n{QUESTION}"),
+            code("import reblur"),
+            code("banner(profile)", html(banner("no evidence <here>").data)),
+            code(
+                "first",
+                nbformat.v4.new_output("stream", name="stdout", text="gain 0.30"),
+                tags=["summary"],
+            ),
+            text(METHOD),
+            text("## Ablation"),
+            code("show(table)", html(TABLE), html(links("results/demo/tables/ablation.csv").data)),
+            code("show(figure)", figure),
+            code("noisy()", nbformat.v4.new_output("stream", name="stderr", text="a warning")),
+            text("## Claims\n\n### Claims\n\n## Claims"),
+            code("claims", html(CARDS), html(slider())),
+            *cells,
+        ],
+        metadata={"language_info": {"name": "python", "pygments_lexer": "ipython3"}},
+    )
+    for number, cell in enumerate(book.cells):
+        cell["id"] = f"cell-{number}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(book, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A profile's folder with a report of two notebooks."""
+    folder = tmp_path_factory.mktemp("results") / "demo"
+    books = [
+        write_notebook(folder / "notebooks" / "compare_scale_recurrent.ipynb"),
+        write_notebook(folder / "notebooks" / "compare_defocus.ipynb", title="Defocus & <blur>"),
+    ]
+    (folder / "tables").mkdir()
+    (folder / "tables" / "ablation.csv").write_text("variant\n")
+    written = render(books, folder / "report", "Reblur: demo")
+    assert [p.name for p in written] == [
+        "index.html", "compare_scale_recurrent.html", "compare_defocus.html",
+    ]  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return folder / "report" / "compare_scale_recurrent.html"
+
+
+class Outline(HTMLParser):
+    """Tags with their attributes, and the text outside of styles and scripts."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.words, self.silent = [], [], False
+        self.feed(path.read_text())
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.silent = tag in ("style", "script")
+
+    def handle_endtag(self, tag):
+        self.silent = False
+
+    def handle_data(self, data):
+        if not self.silent:
+            self.words.append(data)
+
+
+@pytest.mark.parametrize("name", ["index", "compare_scale_recurrent", "compare_defocus"])
+def test_a_page_loads_nothing_and_its_links_lead_somewhere(folder, name):
+    path = folder / "report" / f"{name}.html"
+    outline = Outline(path)
+    ids = [attributes["id"] for _, attributes in outline.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = 0
+    for tag, attributes in outline.tags:
+        assert tag not in ("link", "iframe", "object")
+        assert tag != "script" or "src" not in attributes
+        if tag == "img":
+            assert attributes["src"].startswith("data:image/")
+            assert len(attributes["alt"]) > 8
+        if tag == "a":
+            links += 1
+            file, _, fragment = attributes["href"].partition("#")
+            assert not file or (path.parent / file).is_file(), attributes["href"]
+            assert file or fragment in ids
+    assert links > 4
+    style = re.search(r"<style.*?</style>", path.read_text(), re.DOTALL).group(0)
+    assert not re.search(r"url\(|@import", style)
+    assert "default-src 'none'" in path.read_text()
+    assert path.stat().st_size < 100_000
+
+
+def test_code_is_there_but_closed(page):
+    outline = Outline(page)
+    details = [a for tag, a in outline.tags if tag == "details" and a.get("class") == "code"]
+    assert len(details) == 7
+    assert not any("open" in attributes for attributes in details)
+    assert "show(table)" in outline.text.replace(" ", "")
+    silent = [a["id"] for _, a in outline.tags if "silent" in a.get("class", "").split()]
+    assert silent == ["cell-1", "cell-8"]
+    assert "a warning" not in outline.text
+
+
+def test_formulas_are_drawn_by_the_browser_alone(page):
+    outline = Outline(page)
+    assert sum(tag == "math" for tag, _ in outline.tags) == 4
+    assert "(1)" in outline.text
+    assert not re.search(r"[$\\]", outline.text)
+    assert "mathjax" not in page.read_text().lower()
+
+
+def test_the_contents_name_every_heading_once(page):
+    outline = Outline(page)
+    inside = [a["href"] for tag, a in outline.tags if tag == "a" and a["href"].startswith("#")]
+    assert inside == ["#main", "#method", "#ablation", "#claims", *inside[-2:]]
+    assert len(set(inside)) == len(inside)
+
+
+def test_the_index_shows_questions_verdicts_and_summaries(folder):
+    text = Outline(folder / "report" / "index.html").text
+    assert text.count("Does SS beat the blurred input?") == 2
+    assert text.count("Claims tested: 2 supported, 1 inconclusive.") == 2
+    assert text.count("gain 0.30") == 2
+    assert "Defocus & <blur>" in text
+    assert "PSNR" not in text
+
+
+def test_the_same_notebooks_make_the_same_bytes(folder, page):
+    before = page.read_bytes()
+    render(
+        [folder / "notebooks" / "compare_scale_recurrent.ipynb"], folder / "again", "Reblur: demo"
+    )
+    again = (folder / "again" / page.name).read_text()
+    assert again != before.decode()  # another list of pages
+    render(
+        sorted((folder / "notebooks").glob("*.ipynb"), reverse=True),
+        folder / "again",
+        "Reblur: demo",
+    )
+    assert (folder / "again" / page.name).read_bytes() == before
+
+
+def test_a_name_cannot_become_markup():
+    shown = slider('"><script>alert(1)</script>')
+    assert "<script>" not in shown
+    assert "<here>" not in banner("<here>").data
+
+
+@pytest.mark.parametrize(
+    ("cells", "sentence"),
+    [
+        (
+            (nbformat.v4.new_markdown_cell("$\\nonsense$"),),
+            r"The formula \\nonsense: .*[Uu]nknown command.*Mend it",
+        ),
+        (None, "was not executed; 'reblur notebook n' does it"),
+    ],
+)
+def test_a_notebook_that_cannot_be_shown_is_one_sentence(tmp_path, cells, sentence):
+    path = write_notebook(tmp_path / "n.ipynb", *(cells or ()))
+    if cells is None:
+        book = nbformat.read(path, as_version=4)
+        for cell in book.cells:
+            cell.pop("outputs", None)
+        nbformat.write(nbformat.v4.new_notebook(cells=[code("1 + 1")]), path)
+    with pytest.raises(ReblurError, match=sentence):
+        render([path], tmp_path / "report", "Reblur")
+
+
+@pytest.mark.parametrize(
+    ("books", "sentence"),
+    [([], "at least one executed notebook"), (["none.ipynb"], "no such executed notebook; run it")],
+)
+def test_without_notebooks_the_remedy_is_named(tmp_path, books, sentence):
+    with pytest.raises(ReblurError, match=sentence):
+        render([tmp_path / name for name in books], tmp_path / "report", "Reblur")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    browser = Browser(tmp_path_factory.mktemp("chromium"))
+    yield browser
+    browser.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("name", ["index", "compare_scale_recurrent"])
+def test_in_a_browser_nothing_overflows_and_nothing_complains(folder, browser, name, width, scheme):
+    browser.open(folder / "report" / f"{name}.html", width, scheme)
+    assert browser.ask("innerWidth") == width
+    assert browser.ask("document.documentElement.scrollWidth") <= width
+    background = browser.ask("getComputedStyle(document.body).backgroundColor")
+    assert (min(map(int, re.findall(r"\d+", background))) > 127) == (scheme == "light")
+    assert browser.complaints() == []
+
+
+def test_in_a_browser_a_table_sorts_and_its_columns_can_be_chosen(page, browser):
+    browser.open(page, 1280)
+    table = "document.querySelector('table.reblur')"
+    first = f"[...{table}.tBodies[0].rows].map((row) => row.cells[0].textContent)"
+    gain = f"{table}.tHead.rows[1].cells[0].querySelector('button').click()"
+    browser.ask(gain)
+    assert browser.ask(first) == ["SC", "SS", "full", "RNN"]
+    browser.ask(gain)
+    assert browser.ask(first) == ["full", "SS", "SC", "RNN"]
+    browser.ask(f"{table}.tHead.rows[0].cells[0].querySelector('button').click()")
+    assert browser.ask(first) == ["full", "RNN", "SC", "SS"]
+    shown = f"[...{table}.querySelectorAll('tr:not([hidden]) > *')].filter((c) => !c.hidden).length"
+    assert browser.ask(shown) == 2 + 1 + 3 + 4 * 4  # LPIPS is hidden until it is chosen
+    boxes = "document.querySelectorAll('.columns input')"
+    assert browser.ask("document.querySelector('.columns').textContent").startswith(
+        "Columns: 4 of 5"
+    )
+    browser.ask(f"{boxes}[1].click()")
+    assert browser.ask(shown) == 2 + 1 + 4 + 4 * 5
+    assert browser.ask(f"{table}.tHead.rows[0].cells[1].colSpan") == 2
+    browser.ask(f"{boxes}[2].click(); {boxes}[3].click()")
+    assert browser.ask(f"{table}.tHead.rows[0].cells[2].hidden") is True
+    assert browser.complaints() == []
+
+
+def test_in_a_browser_the_slider_opens_on_the_method_and_moves(page, browser):
+    browser.open(page, 390)
+    slider = "document.querySelector('.slider')"
+    said = f"[...{slider}.querySelectorAll('.tag')].map((tag) => tag.textContent)"
+    assert browser.ask(said) == ["blurred", "SS · 27.3 dB"]
+    position = f"{slider}.querySelector('input')"
+    browser.ask(f"{position}.value = '25'; {position}.dispatchEvent(new Event('input'))")
+    assert browser.ask(f"getComputedStyle({slider}.querySelector('.seam')).left") == "87.5px"
+    box = browser.ask(
+        f"(() => {{ const s = {slider}.querySelector('.stage'); s.scrollIntoView({{behavior: 'instant', block: 'center'}});"
+        " const b = s.getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; })()"
+    )
+    assert box[2] == pytest.approx(350)
+    assert box[2] / box[3] == pytest.approx(1.5, abs=0.01)
+    point = {"x": box[0] + 0.8 * box[2], "y": box[1] + 20, "button": "left", "clickCount": 1}
+    browser.call("Input.dispatchMouseEvent", type="mousePressed", **point)
+    browser.call("Input.dispatchMouseEvent", type="mouseReleased", **point)
+    assert browser.ask(f"{position}.value") == "80"
+    choice = f"{slider}.querySelectorAll('select')[1]"
+    browser.ask(f"{choice}.value = '2'; {choice}.dispatchEvent(new Event('change'))")
+    assert browser.ask(f"{slider}.querySelector('.right').alt") == "reds 003, sharp"
+    assert browser.complaints() == []
+
+
+def test_in_a_browser_the_code_is_shown_on_request(page, browser):
+    browser.open(page, 1280)
+    visible = (
+        "[...document.querySelectorAll('.code pre')].filter((e) => e.checkVisibility()).length"
+    )
+    assert browser.ask(visible) == 0
+    browser.ask("document.querySelector('#cell-6 .code summary').click()")
+    assert browser.ask(visible) == 1
+    browser.ask("document.querySelector('.show-code').click()")
+    assert browser.ask(visible) == 7
+    browser.ask("document.querySelector('.show-code').click()")
+    assert browser.ask(visible) == 0
+    assert browser.complaints() == []
