@@ -7,12 +7,13 @@ from html.parser import HTMLParser
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from browser import CHROMIUM, Browser
 from reblur.errors import ReblurError
-from reblur.study.display import Slider, banner, links
+from reblur.study.display import NOTHING, Slider, banner, links, show, verdicts
 from reblur.study.pages import render
 
 QUESTION = "**Question.** Does `SS` beat the blurred input?"
@@ -21,20 +22,26 @@ METHOD = (
     "$$x < y$$\n\n\\begin{align} a &= b \\\\ c &= d \\end{align}"
 )
 TABLE = (
-    '<table class="reblur"><thead><tr><th rowspan="2">variant</th><th colspan="2">synthetic</th>'
-    '<th colspan="2">reds</th></tr><tr><th data-unit="dB">PSNR gain</th>'
-    '<th data-optional>LPIPS</th><th data-unit="dB">PSNR gain</th><th>SSIM</th></tr></thead><tbody>'
-    '<tr><th>SS</th><td>+0.30<span class="interval">[+0.1, +0.5]</span></td><td>0.2</td>'
+    '<table class="results"><thead><tr><th rowspan="2">variant</th><th colspan="2">synthetic</th>'
+    '<th colspan="2">reds</th></tr><tr><th class="number">PSNR gain<small>dB</small></th>'
+    '<th data-hidden="yes">LPIPS</th><th class="number">PSNR gain<small>dB</small></th>'
+    "<th>SSIM</th></tr></thead><tbody>"
+    '<tr><th>SS</th><td data-value="0.3">+0.30<small>[+0.1, +0.5]</small></td><td>0.2</td>'
     "<td>−0.20</td><td>0.9</td></tr>"
     '<tr><th>RNN</th><td class="missing">not run</td><td>0.1</td><td>0.00</td><td>0.8</td></tr>'
-    '<tr><th>full</th><td>+1.10<span class="interval">[+0.9, +1.3]</span></td><td>0.3</td>'
+    '<tr><th>full</th><td data-value="1.1">+1.10<small>[+0.9, +1.3]</small></td><td>0.3</td>'
     "<td>+0.10</td><td>0.7</td></tr><tr><th>SC</th><td>−0.10</td><td>0.4</td><td>0.40</td>"
     "<td>0.6</td></tr></tbody></table>"
 )
-CARDS = (
-    '<div class="verdicts"><div class="verdict supported"><p>SS beats the blurred input</p></div>'
-    '<div class="verdict inconclusive"><p>RNN</p></div>'
-    '<div class="verdict supported"><p>SC</p></div></div>'
+CLAIMS = pd.DataFrame(
+    {
+        "text": ["SS beats the <blurred> input", "RNN beats SS", "SC is the best", "GRU"],
+        "verdict": ["supported", "inconclusive", "supported", "not run"],
+        "remark": ["for this one trained network", "an interval contains 0", "", ""],
+        "evidence": ["SS − blurred: +0.3 dB", "RNN − SS: +0.1 dB", "SC − SS; SC − RNN", "not run"],
+        "seeds": [1, 3, 3, 0],
+        "source": ["this study", "this study", "Tao et al.", "this study"],
+    }
 )
 
 
@@ -79,7 +86,7 @@ def write_notebook(path, *cells, title="Scale-recurrent networks"):
             code("show(figure)", figure),
             code("noisy()", nbformat.v4.new_output("stream", name="stderr", text="a warning")),
             text("## Claims\n\n### Claims\n\n## Claims"),
-            code("claims", html(CARDS), html(slider())),
+            code("claims", html(verdicts(CLAIMS).data), html(slider())),
             *cells,
         ],
         metadata={"language_info": {"name": "python", "pygments_lexer": "ipython3"}},
@@ -188,10 +195,66 @@ def test_the_contents_name_every_heading_once(page):
 def test_the_index_shows_questions_verdicts_and_summaries(folder):
     text = Outline(folder / "report" / "index.html").text
     assert text.count("Does SS beat the blurred input?") == 2
-    assert text.count("Claims tested: 2 supported, 1 inconclusive.") == 2
+    assert text.count("Claims tested: 2 supported, 1 inconclusive, 1 not run.") == 2
     assert text.count("gain 0.30") == 2
     assert "Defocus & <blur>" in text
     assert "PSNR" not in text
+
+
+def test_a_card_says_verdict_seeds_evidence_and_source(page):
+    text = Outline(page).text
+    assert (
+        "supported , for this one trained network (1 seed) SS beats the <blurred> input "
+        "SS − blurred: +0.3 dB this study inconclusive , an interval contains 0 (3 seeds)"
+    ) in text
+    assert "not run GRU" in text
+
+
+class Made:
+    """A table or figure as the analysis makes them."""
+
+    title, caption = "Gain.", "Mean & interval."
+
+    def write(self, folder):
+        path = folder / "gain.png"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"picture")
+        return path
+
+
+class Figure(Made):
+    figure = None
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    """What was displayed: (its HTML or the thing itself, metadata)."""
+    found = []
+
+    def note(thing, metadata=None):
+        found.append((getattr(thing, "data", thing), metadata))
+
+    monkeypatch.setattr("reblur.study.display.display", note)
+    return found
+
+
+@pytest.mark.parametrize("made", [Figure(), Made()])
+def test_what_is_shown_is_written_and_linked(tmp_path, displayed, made):
+    folder = tmp_path / "results" / "demo" / "figures" / "defocus"
+    show(made, folder)
+    assert (folder / "gain.png").read_bytes() == b"picture"
+    (shown, metadata), *captions, (link, _) = displayed
+    assert shown is made
+    assert metadata["image/png"] == {"alt": "Gain. Mean & interval."}
+    words = '<p class="caption"><strong>Gain.</strong> Mean &amp; interval.</p>'
+    assert captions == ([(words, None)] if isinstance(made, Figure) else [])  # a table has its own
+    assert '<a href="../figures/defocus/gain.png">' in link
+
+
+def test_a_figure_of_nothing_is_one_sentence(tmp_path, displayed):
+    show(None, tmp_path / "figures")
+    assert displayed == [(f'<p class="note">{NOTHING}</p>', None)]
+    assert not (tmp_path / "figures").exists()
 
 
 def test_the_same_notebooks_make_the_same_bytes(folder, page):
@@ -268,7 +331,7 @@ def test_in_a_browser_nothing_overflows_and_nothing_complains(folder, browser, n
 
 def test_in_a_browser_a_table_sorts_and_its_columns_can_be_chosen(page, browser):
     browser.open(page, 1280)
-    table = "document.querySelector('table.reblur')"
+    table = "document.querySelector('table.results')"
     first = f"[...{table}.tBodies[0].rows].map((row) => row.cells[0].textContent)"
     gain = f"{table}.tHead.rows[1].cells[0].querySelector('button').click()"
     browser.ask(gain)
@@ -300,7 +363,8 @@ def test_in_a_browser_the_slider_opens_on_the_method_and_moves(page, browser):
     browser.ask(f"{position}.value = '25'; {position}.dispatchEvent(new Event('input'))")
     assert browser.ask(f"getComputedStyle({slider}.querySelector('.seam')).left") == "87.5px"
     box = browser.ask(
-        f"(() => {{ const s = {slider}.querySelector('.stage'); s.scrollIntoView({{behavior: 'instant', block: 'center'}});"
+        f"(() => {{ const s = {slider}.querySelector('.stage'); "
+        "s.scrollIntoView({behavior: 'instant', block: 'center'});"
         " const b = s.getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; })()"
     )
     assert box[2] == pytest.approx(350)

@@ -1,7 +1,10 @@
-"""What a notebook shows: tables and figures with links to their files, before/after sliders.
+"""What a notebook shows: tables, figures, the verdicts on claims, before/after sliders, a banner.
 
-Each shows in JupyterLab as it is; `pages` gives it its looks in the report. The CSS classes:
-`p.links`, `div.banner`, `div.slider > img.before, img.after` and further `img` to choose from.
+Each shows in JupyterLab as it is; `pages` gives it its looks in the report. The CSS classes are
+`table.results` (an interval and a unit stand in `small`, a cell sorts by `data-value`, a column
+with `data-hidden` waits to be chosen), `td.missing`, `p.note`, `p.links`, `p.caption`,
+`div.banner`, `div.verdicts > div.verdict.supported` (refuted, inconclusive, missing) and
+`div.slider > img.before, img.after`.
 """
 
 import base64
@@ -13,25 +16,35 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from IPython.display import HTML, display
 from jaxtyping import UInt8
 from PIL import Image
 
 SIDE, QUALITY = 900, 84  # of a slider's pictures: the longest side in pixels, JPEG
+NOTHING = "Not drawn: none of the runs that it would show is there."
 
 
-def show(shown: Any, *files: str | Path, alt: str = "") -> None:
-    """Display a table or a figure and, under it, links to the files that hold the same.
+def show(shown: Any, folder: Path | None = None) -> None:
+    """Write a table or a figure into `folder`, display it, and link to the file under it.
 
     Args:
-        shown: what a notebook can display: a table, a matplotlib figure, a PIL image.
-        files: paths below results/<profile>: the executed notebook and the page link to them.
-        alt: what a picture shows, in words, for people who hear it.
+        shown: a table or a drawing of `analysis`, or None for a figure of which there is nothing to
+            draw, which is said.
+        folder: below results/<profile>; the executed notebook and its page link to the file. None:
+            nothing is written.
     """
-    kinds = ("image/png", "image/jpeg", "image/svg+xml") if alt else ()
-    display(shown, metadata={kind: {"alt": alt} for kind in kinds})
-    if files:
-        display(links(*files))
+    if shown is None:
+        display(HTML(f'<p class="note">{NOTHING}</p>'))
+        return
+    words = f"{getattr(shown, 'title', '')} {getattr(shown, 'caption', '')}".strip()
+    kinds = ("image/png", "image/jpeg")
+    display(shown, metadata={kind: {"alt": words} for kind in kinds} if words else None)
+    if hasattr(shown, "figure"):
+        title, caption = html.escape(shown.title), html.escape(shown.caption)
+        display(HTML(f'<p class="caption"><strong>{title}</strong> {caption}</p>'))
+    if folder is not None:
+        display(links(shown.write(folder)))
 
 
 def links(*files: str | Path) -> HTML:
@@ -47,6 +60,24 @@ def links(*files: str | Path) -> HTML:
 def banner(text: str) -> HTML:
     """A warning above everything else, such as that a profile's numbers are no evidence."""
     return HTML(f'<div class="banner" role="note">{html.escape(text)}</div>')
+
+
+def verdicts(judged: pd.DataFrame) -> HTML:
+    """A card for each claim of `analysis.claims.judge`: verdict, claim, evidence, seeds, source."""
+    cards = []
+    for row in judged.to_dict("records"):
+        kind = "missing" if row["verdict"] == "not run" else row["verdict"]
+        remark = f", {row['remark']}" if row["remark"] else ""
+        seeds = f" ({row['seeds']} seed{'s' * (row['seeds'] != 1)})" if row["seeds"] else ""
+        evidence = "".join(
+            f'<p class="evidence">{html.escape(line)}</p>' for line in row["evidence"].split("; ")
+        )
+        cards.append(
+            f'<div class="verdict {kind}"><p><span class="word">{row["verdict"]}</span>'
+            f"{html.escape(remark)}{seeds}</p><p>{html.escape(row['text'])}</p>"
+            f'{evidence}<p class="source">{html.escape(row["source"])}</p></div>'
+        )
+    return HTML(f'<div class="verdicts">{"".join(cards)}</div>')
 
 
 @dataclass(frozen=True)

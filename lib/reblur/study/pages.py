@@ -22,7 +22,10 @@ from reblur.errors import ReblurError
 from reblur.files import write_text
 
 SUMMARY = "summary"  # the tag of cells whose outputs the index shows
-VERDICTS = ("supported", "refuted", "inconclusive", "missing")  # CSS classes of a claim's card
+#: The CSS class of a claim's card → its word.
+VERDICTS = {word: word for word in ("supported", "refuted", "inconclusive")} | {
+    "missing": "not run"
+}
 
 
 def render(notebooks: list[Path], folder: Path, title: str) -> list[Path]:
@@ -149,5 +152,5 @@ def _verdicts(book: nbformat.NotebookNode) -> str:
         o.get("data", {}).get("text/html", "") for c in book.cells for o in c.get("outputs", [])
     ]
     counts = Counter(re.findall(r'class="verdict (\w+)"', "\n".join(shown)))
-    said = [f"{counts[word]} {word}" for word in VERDICTS if counts[word]]
+    said = [f"{counts[kind]} {word}" for kind, word in VERDICTS.items() if counts[kind]]
     return f"Claims tested: {', '.join(said)}." if said else ""

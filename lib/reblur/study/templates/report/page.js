@@ -61,12 +61,12 @@
   // Tables: sorted by their lowest headings, what is missing at the end; columns can be hidden.
   const text = (cell) => {
     const copy = cell.cloneNode(true);
-    for (const part of copy.querySelectorAll(".interval")) part.remove();
+    for (const part of copy.querySelectorAll("small")) part.remove();
     return copy.textContent.trim();
   };
   const value = (cell) => {
-    if (!cell || cell.classList.contains("missing")) return "";
-    if (cell.dataset.sort !== undefined) return cell.dataset.sort;
+    if (cell.dataset.value !== undefined) return cell.dataset.value;
+    if (cell.classList.contains("missing")) return "";
     return text(cell).replace("−", "-").replace(/^\+/, "").replace(/[\s,]/g, " ").trim();
   };
   const compare = (a, b) => {
@@ -119,7 +119,7 @@
         body.append(...rows);
       });
     });
-    const optional = heads.map((head) => head.dataset.optional !== undefined);
+    const optional = heads.map((head) => head.dataset.hidden !== undefined);
     if (columns.length < 7 && !optional.includes(true)) continue;
     const chooser = make("details", "columns");
     const count = make("summary", "", chooser);
