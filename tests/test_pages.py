@@ -222,8 +222,9 @@ class Made:
         return path
 
 
-class Figure(Made):
-    figure = None
+class Table(Made):
+    def _repr_html_(self):
+        return TABLE
 
 
 @pytest.fixture
@@ -238,7 +239,7 @@ def displayed(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize("made", [Figure(), Made()])
+@pytest.mark.parametrize("made", [Made(), Table()])
 def test_what_is_shown_is_written_and_linked(tmp_path, displayed, made):
     folder = tmp_path / "results" / "demo" / "figures" / "defocus"
     show(made, folder)
@@ -247,7 +248,7 @@ def test_what_is_shown_is_written_and_linked(tmp_path, displayed, made):
     assert shown is made
     assert metadata["image/png"] == {"alt": "Gain. Mean & interval."}
     words = '<p class="caption"><strong>Gain.</strong> Mean &amp; interval.</p>'
-    assert captions == ([(words, None)] if isinstance(made, Figure) else [])  # a table has its own
+    assert captions == ([] if isinstance(made, Table) else [(words, None)])  # a table has its own
     assert '<a href="../figures/defocus/gain.png">' in link
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from IPython.display import HTML, display
+from IPython.display import HTML, Markdown, display
 from jaxtyping import UInt8
 from PIL import Image
 
@@ -40,7 +40,7 @@ def show(shown: Any, folder: Path | None = None) -> None:
     words = f"{getattr(shown, 'title', '')} {getattr(shown, 'caption', '')}".strip()
     kinds = ("image/png", "image/jpeg")
     display(shown, metadata={kind: {"alt": words} for kind in kinds} if words else None)
-    if hasattr(shown, "figure"):
+    if not hasattr(shown, "_repr_html_"):  # a table has its caption with it
         title, caption = html.escape(shown.title), html.escape(shown.caption)
         display(HTML(f'<p class="caption"><strong>{title}</strong> {caption}</p>'))
     if folder is not None:
@@ -60,6 +60,21 @@ def links(*files: str | Path) -> HTML:
 def banner(text: str) -> HTML:
     """A warning above everything else, such as that a profile's numbers are no evidence."""
     return HTML(f'<div class="banner" role="note">{html.escape(text)}</div>')
+
+
+def demo_banner(profile: str, evidence: bool) -> HTML | None:
+    """The banner of a profile whose numbers are no evidence; None for one of evidence."""
+    if evidence:
+        return None
+    return banner(
+        f"Profile {profile}: no evidence. Its runs are short and small; they show that everything "
+        "runs."
+    )
+
+
+def see(*sentences: str, head: str = "**What we see.** ") -> None:
+    """Display sentences that were made from the numbers."""
+    display(Markdown(head + " ".join(sentence for sentence in sentences if sentence)))
 
 
 def verdicts(judged: pd.DataFrame) -> HTML:

@@ -7,6 +7,7 @@ Every function takes rows of `summarise` of one data set and one metric, with th
 import pandas as pd
 
 from reblur.study.analysis.tables import METRICS
+from reblur.study.rows import CONFIGURATION_FIELDS
 
 NONE = "None of these was run in this profile."
 
@@ -49,3 +50,15 @@ def against_zero(rows: pd.DataFrame) -> str:
         f"{below or 'none'} below, and {len(known) - above - below or 'none'} contain"
         f"{'s' * (len(known) - above - below == 1)} it."
     )
+
+
+def with_seeds(facts: pd.DataFrame) -> str:
+    """'20 of 20 configurations were trained, each with 1 seed.', from `read_facts`."""
+    fields = list(CONFIGURATION_FIELDS)
+    done = facts.groupby(fields, sort=False, dropna=False)["done"].sum()
+    least, most = (int(n) for n in (done[done > 0].min(), done.max())) if done.any() else (0, 0)
+    said = f"{(done > 0).sum()} of {len(done)} configurations were trained"
+    if not most:
+        return f"{said}."
+    seeds = f"{most} seed{'s' * (most > 1)}" if least == most else f"{least} to {most} seeds"
+    return f"{said}, each with {seeds}."
