@@ -1,27 +1,19 @@
-"""What a notebook shows: tables, figures, the verdicts on claims, before/after sliders, a banner.
+"""What a notebook shows: tables, figures, sentences, the verdicts on claims, a banner.
 
 Each shows in JupyterLab as it is; `pages` gives it its looks in the report. The CSS classes are
 `table.results` (an interval and a unit stand in `small`, a cell sorts by `data-value`, a column
 with `data-hidden` waits to be chosen), `td.missing`, `p.note`, `p.links`, `p.caption`,
 `div.banner`, `div.verdicts > div.verdict.supported` (refuted, inconclusive, missing) and
-`div.slider > img.before, img.after`.
+`figure.slider` (`analysis.pictures.slider`).
 """
 
-import base64
 import html
-import io
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown, display
-from jaxtyping import UInt8
-from PIL import Image
 
-SIDE, QUALITY = 900, 84  # of a slider's pictures: the longest side in pixels, JPEG
 NOTHING = "Not drawn: none of the runs that it would show is there."
 
 
@@ -93,48 +85,3 @@ def verdicts(judged: pd.DataFrame) -> HTML:
             f'{evidence}<p class="source">{html.escape(row["source"])}</p></div>'
         )
     return HTML(f'<div class="verdicts">{"".join(cards)}</div>')
-
-
-@dataclass(frozen=True)
-class Slider:
-    """Pictures of one scene, two at a time: it opens on `before` and `after`.
-
-    Attributes:
-        name: the scene, such as "reds_samples 003".
-        views: label -> picture, all of one size; the labels may hold a score: "SRN · 27.31 dB".
-        before: the label that opens on the left, in general the blurred input.
-        after: the label that opens on the right, in general the method's own output.
-    """
-
-    name: str
-    views: Mapping[str, UInt8[np.ndarray, "h w 3"]]
-    before: str
-    after: str
-
-    def _repr_html_(self) -> str:
-        pictures = []
-        for label, picture in self.views.items():
-            role = {self.before: "before", self.after: "after"}.get(label, "")
-            kind = f'class="{role}"' if role else "hidden"
-            shown, words = html.escape(label), html.escape(f"{self.name}, {label}")
-            pictures.append(
-                f'<img {kind} alt="{words}" data-label="{shown}" src="{_jpeg(picture)}" '
-                'style="max-width:49%">'
-            )
-        height, width = next(iter(self.views.values())).shape[:2]
-        shrunk = min(1.0, SIDE / max(height, width))
-        note = f"{self.name}, {width} × {height} pixels" + (
-            f", shown at {shrunk:.2f} of its size" if shrunk < 1 else ""
-        )
-        return (
-            f'<div class="slider" data-name="{html.escape(self.name)}">{"".join(pictures)}'
-            f'<p class="caption">{html.escape(note)}</p></div>'
-        )
-
-
-def _jpeg(picture: UInt8[np.ndarray, "h w 3"]) -> str:
-    image = Image.fromarray(picture)
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"

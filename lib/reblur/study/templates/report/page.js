@@ -103,9 +103,9 @@
     heads.forEach((head, column) => {
       const sorter = make("button");
       sorter.type = "button";
-      sorter.append(...head.childNodes);
+      sorter.append(...[...head.childNodes].filter((node) => node.nodeName !== "SMALL"));
       if (!sorter.textContent.trim()) sorter.setAttribute("aria-label", `Sort by column ${column + 1}`);
-      head.append(sorter);
+      head.prepend(sorter);
       sorter.addEventListener("click", () => {
         const up = head.getAttribute("aria-sort") !== "ascending";
         for (const other of heads) other.removeAttribute("aria-sort");
@@ -150,65 +150,22 @@
     apply();
   }
 
-  // The slider: two images on one stage, one clipped at the seam; all its images can be chosen.
+  // A slider moves by itself (`analysis.pictures.slider`); here its seam and its sides get names.
   for (const slider of document.querySelectorAll(".slider")) {
-    const views = [...slider.querySelectorAll(":scope > img")];
-    const controls = make("div", "controls");
-    const stage = make("div", "stage");
-    const first = views[0];
-    const size = () => {
-      const [width, height] = [first.naturalWidth || 1, first.naturalHeight || 1];
-      stage.style.aspectRatio = `${width} / ${height}`;
-      stage.style.width = `min(100%, ${Math.round(85 * width / height)}vh, ${Math.max(640, width)}px)`;
-      position.style.width = stage.style.width;
-    };
-    const right = make("img", "right", stage);
-    const left = make("img", "left", stage);
+    const position = slider.querySelector("input[type=range]");
+    const choices = [...slider.querySelectorAll("select")];
+    const stage = slider.querySelector("img").parentNode;
+    stage.classList.add("stage");
     make("div", "seam", stage);
-    const tags = { left: make("span", "tag l", stage), right: make("span", "tag r", stage) };
-    const position = make("input", "position");
-    Object.assign(position, { type: "range", min: "0", max: "100", step: "1", value: "50" });
-    position.setAttribute("aria-label", `Seam between left and right, ${slider.dataset.name || "pictures"}`);
-    const selects = {};
-    const move = () => {
+    const tags = choices.map((choice) => make("span", `tag ${choice.dataset.end}`, stage));
+    const follow = () => {
       stage.style.setProperty("--seam", `${position.value}%`);
+      choices.forEach((choice, i) => { tags[i].textContent = choice.selectedOptions[0].text; });
       position.setAttribute("aria-valuetext",
-        `${position.value} % ${tags.left.textContent}, the rest ${tags.right.textContent}`);
+        `${position.value} % ${tags[0].textContent}, the rest ${tags[1].textContent}`);
     };
-    const paint = () => {
-      for (const [side, image] of [["left", left], ["right", right]]) {
-        const view = views[selects[side].value];
-        image.src = view.src;
-        image.alt = view.alt;
-        tags[side].textContent = view.dataset.label;
-      }
-      move();
-    };
-    for (const [side, start] of [["left", "before"], ["right", "after"]]) {
-      const label = make("label", "", controls);
-      label.append(side === "left" ? "Left" : "Right");
-      selects[side] = make("select", "", label);
-      views.forEach((view, i) => {
-        selects[side].add(new Option(view.dataset.label, i, false, view.classList.contains(start)));
-      });
-      selects[side].addEventListener("change", paint);
-    }
-    position.addEventListener("input", move);
-    const follow = (event) => {
-      const box = stage.getBoundingClientRect();
-      const share = (event.clientX - box.left) / box.width;
-      position.value = String(Math.round(100 * Math.min(1, Math.max(0, share))));
-      move();
-    };
-    stage.addEventListener("pointerdown", (event) => {
-      stage.setPointerCapture(event.pointerId);
-      follow(event);
-      position.focus({ preventScroll: true });
-      event.preventDefault();
-    });
-    stage.addEventListener("pointermove", (event) => { if (event.buttons) follow(event); });
-    slider.prepend(controls, stage, position);
-    if (first.complete && first.naturalWidth) size(); else first.addEventListener("load", size);
-    paint();
+    for (const kind of ["input", "change"]) slider.addEventListener(kind, follow);
+    for (const kind of ["pointerdown", "pointermove"]) stage.addEventListener(kind, follow);
+    follow();
   }
 })();
