@@ -45,11 +45,14 @@ def render(notebooks: list[Path], folder: Path, title: str) -> list[Path]:
     pages += [{"file": f"{path.stem}.html", "title": _title(path, n)} for path, n in read.items()]
     _, *shown = pages
     books = [_index(title, list(zip(shown, read.values(), strict=True))), *read.values()]
+    templates = [str(files("reblur.study") / "templates")]
+    exporter = _Exporter(template_name="report", extra_template_basedirs=templates)
+    exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     written = []
     for page, path, book in zip(pages, [None, *read], books, strict=True):
         source = None if path is None else Path(os.path.relpath(path, folder)).as_posix()
         facts = page | {"pages": pages, "contents": [], "notebook": source}
-        html, _ = _exporter().from_notebook_node(book, {"page": facts})
+        html, _ = exporter.from_notebook_node(book, {"page": facts})
         written.append(folder / page["file"])
         write_text(written[-1], html)
     return written
@@ -96,15 +99,6 @@ class _Exporter(HTMLExporter):
     def markdown2html(self, context: Any, source: str) -> str:
         contents = context["resources"]["page"]["contents"]
         return MarkdownWithMath(renderer=_Renderer(contents)).render(source)
-
-
-def _exporter() -> _Exporter:
-    return _Exporter(
-        template_name="report",
-        extra_template_basedirs=[str(files("reblur.study") / "templates")],
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-    )
 
 
 def _read(path: Path) -> nbformat.NotebookNode:
