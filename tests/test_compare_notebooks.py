@@ -58,6 +58,7 @@ def run_and_render(project, name):
     return page, " ".join(re.sub(r"<[^>]+>", " ", body).split())
 
 
+@pytest.mark.slow
 def test_chapter_1_is_compared_from_its_own_folder(project):
     root = make_results(project, TRAINED)
     page, words = run_and_render(project, "compare_scale_recurrent")
@@ -76,6 +77,7 @@ def test_chapter_1_is_compared_from_its_own_folder(project):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_chapter_1_without_a_run_says_so(project):
     make_results(project, {})
     page, words = run_and_render(project, "compare_scale_recurrent")
