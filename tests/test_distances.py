@@ -12,9 +12,9 @@ from reblur.measures import distances
 from reblur.measures.distances import (
     DISTANCES,
     available_distances,
-    content_drift,
+    content_deviation,
     distance,
-    drift,
+    deviation,
     frechet,
     polynomial_mmd,
     spectra,
@@ -269,19 +269,19 @@ def test_drift_by_hand():
     initial = torch.full((2, 3, 8, 8), 0.5)
     moved = initial.clone()
     moved[1] += 0.1
-    torch.testing.assert_close(drift(moved, initial), torch.tensor([0.0, 0.1]))
-    torch.testing.assert_close(content_drift(moved, initial), torch.tensor([0.0, 0.1]))
+    torch.testing.assert_close(deviation(moved, initial), torch.tensor([0.0, 0.1]))
+    torch.testing.assert_close(content_deviation(moved, initial), torch.tensor([0.0, 0.1]))
     checked = initial + 0.2 * (-1.0) ** (torch.arange(8) + torch.arange(8)[:, None])
-    torch.testing.assert_close(drift(checked, initial), torch.full((2,), 0.2))
-    torch.testing.assert_close(content_drift(checked, initial), torch.zeros(2))
+    torch.testing.assert_close(deviation(checked, initial), torch.full((2,), 0.2))
+    torch.testing.assert_close(content_deviation(checked, initial), torch.zeros(2))
 
 
-def test_content_drift_of_white_noise_is_a_quarter():
+def test_content_deviation_of_white_noise_is_a_quarter():
     initial = torch.full((4, 3, 66, 67), 0.5)
     moved = initial + 0.05 * drawn(4, 3, 66, 67).float()
-    torch.testing.assert_close(drift(moved, initial), torch.full((4,), 0.05), rtol=0.03, atol=0)
+    torch.testing.assert_close(deviation(moved, initial), torch.full((4,), 0.05), rtol=0.03, atol=0)
     expected = torch.full((4,), 0.05 / 4)
-    torch.testing.assert_close(content_drift(moved, initial), expected, rtol=0.1, atol=0)
+    torch.testing.assert_close(content_deviation(moved, initial), expected, rtol=0.1, atol=0)
 
 
 BAD = {
@@ -308,11 +308,11 @@ def test_unknown_names_and_drifts_that_do_not_fit_are_sentences(halves):
     first, _ = halves
     with pytest.raises(ReblurError, match="no distance 'fid'; choose from spectrum, swd, mmd, fd"):
         distance("fid", first, first)
-    with pytest.raises(ReblurError, match="content_drift: needs images of at least 4×4"):
-        content_drift(first[..., :3, :], first[..., :3, :])
-    with pytest.raises(ReblurError, match="drift: a set holds 0 images"):
-        drift(first[:0], first[:0])
-    with pytest.raises(ReblurError, match=r"drift: .* not finite"):
-        drift(first, torch.full_like(first, torch.nan))
+    with pytest.raises(ReblurError, match="content_deviation: needs images of at least 4×4"):
+        content_deviation(first[..., :3, :], first[..., :3, :])
+    with pytest.raises(ReblurError, match="deviation: a set holds 0 images"):
+        deviation(first[:0], first[:0])
+    with pytest.raises(ReblurError, match=r"deviation: .* not finite"):
+        deviation(first, torch.full_like(first, torch.nan))
     with pytest.raises(ReblurError, match="one by one with 119 of 48×48"):
-        content_drift(first, first[1:])
+        content_deviation(first, first[1:])

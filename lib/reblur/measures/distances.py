@@ -75,7 +75,7 @@ def distance(name: str, a: Images, b: Others, seed: int = 0) -> float:
         return _COMPUTE[name](a.float(), b.float(), seed)
 
 
-def drift(a: Images, initial: Others) -> Float[Tensor, " n"]:
+def deviation(a: Images, initial: Others) -> Float[Tensor, " n"]:
     """RMSE of each image against the one that it started from, over pixels and channels.
 
     Args:
@@ -85,20 +85,20 @@ def drift(a: Images, initial: Others) -> Float[Tensor, " n"]:
         ReblurError: no images, values that are not finite or not in [0, 1], or different numbers or
             sizes of images.
     """
-    _check_both("drift", a, initial, smallest=1)
+    _check_both("deviation", a, initial, smallest=1)
     return (a - initial).square().mean((1, 2, 3)).sqrt()
 
 
-def content_drift(a: Images, initial: Others) -> Float[Tensor, " n"]:
-    """`drift` of the 4×4 area means: what changed beyond noise, sharpness and compression.
+def content_deviation(a: Images, initial: Others) -> Float[Tensor, " n"]:
+    """`deviation` of the 4×4 area means: what changed beyond noise, sharpness and compression.
 
     Rows and columns beyond a multiple of 4 are left out.
 
     Raises:
-        ReblurError: as `drift`, or a side is shorter than 4 pixels.
+        ReblurError: as `deviation`, or a side is shorter than 4 pixels.
     """
-    _check_both("content_drift", a, initial, smallest=4)
-    return drift(F.avg_pool2d(a, 4), F.avg_pool2d(initial, 4))
+    _check_both("content_deviation", a, initial, smallest=4)
+    return deviation(F.avg_pool2d(a, 4), F.avg_pool2d(initial, 4))
 
 
 def _check_both(what: str, a: Tensor, initial: Tensor, smallest: int) -> None:

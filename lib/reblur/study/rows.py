@@ -5,7 +5,7 @@ Nothing is ever read out of a name: folder, DVC's name and label are functions o
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 #: The variant of the blurred input itself, which no training made; its seed is -1.
 BLURRED = "blurred"
@@ -23,7 +23,7 @@ class Run:
         task: the domain that is restored, where a chapter has several (superres, deblur, faces).
         level: root mean square misalignment of the training pairs in pixels.
         source: where the training pairs come from (clean, handmade, refined, oracle, …).
-        t0: the step that refined pairs were noised to.
+        t0: the step that refined pairs were noised to; "drawn" for each image.
     """
 
     chapter: str
@@ -33,7 +33,7 @@ class Run:
     task: str | None = None
     level: int | None = None
     source: str | None = None
-    t0: int | None = None
+    t0: int | Literal["drawn"] | None = None
 
     @property
     def slug(self) -> str:
