@@ -15,7 +15,7 @@ from browser import CHROMIUM, Browser
 from reblur.errors import ReblurError
 from reblur.study.analysis import pictures
 from reblur.study.display import NOTHING, banner, links, show, verdicts
-from reblur.study.pages import render
+from reblur.study.report import render
 
 QUESTION = "**Question.** Does `SS` beat the blurred input?"
 METHOD = (

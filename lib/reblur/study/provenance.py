@@ -1,9 +1,9 @@
 """What made a result: the code that it reaches, its data, the libraries and the machine.
 
 The code of a result is what a few functions reach: every function, class and constant of `reblur`
-that they name, directly or not, as syntax trees without docstrings, comments and annotations. A changed
-comment changes nothing; a changed loss function changes the hash of every run that reaches it, and of no
-other.
+that they name, directly or not, as syntax trees without docstrings, comments and annotations. A
+changed comment changes nothing; a changed loss function changes the hash of every run that reaches
+it, and of no other.
 """
 
 import ast

@@ -1,249 +1,150 @@
-"""The report: one self-contained page, put together from the tables and figures on disk.
+"""The report: executed notebooks as self-contained HTML pages, by nbconvert and a template of ours.
 
-Nothing is computed here. What a chapter's sections name and what is not there is shown as missing.
+A page holds a notebook's words and what its cells show; the code stands closed under it. Nothing
+is loaded from outside: pictures are data, formulas become MathML while the page is made (browsers
+draw it by themselves; MathJax would be a megabyte of script a page).
 """
 
-import base64
-import io
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib import import_module
+import os
+import re
+from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import nbformat
+from jinja2 import pass_context
+from math_core import LatexError, LatexToMathML
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
 from reblur.errors import ReblurError
 from reblur.files import write_text
-from reblur.study.params import chapters_of, profile_of, run_folder, runs_of
-from reblur.study.provenance import SUFFIX, one_line, stamp, write_provenance
-from reblur.study.results import NO_EVIDENCE, RUN_KEYS, read_run
-from reblur.study.tables import MISSING, NOT_AVAILABLE, Table, cells, is_absent, read_table
 
-VERDICTS = {"holds": "holds", "does not hold": "fails", "cannot tell": "unknown"}
-ANSWERS = {"holds": "Yes", "does not hold": "No", "cannot tell": "Cannot tell"}
-_PNG_LIMIT = 300_000  # bytes; larger pictures are photographs and are embedded as JPEG
+SUMMARY = "summary"  # the tag of cells whose outputs the index shows
+#: The CSS class of a claim's card → its word.
+VERDICTS = {word: word for word in ("supported", "refuted", "inconclusive")} | {
+    "missing": "not run"
+}
 
 
-@dataclass(frozen=True)
-class Section:
-    """A section of the page; `items` are stems below results/<profile>: "tables/ablation"."""
+def render(notebooks: list[Path], folder: Path, title: str) -> list[Path]:
+    """Write one page a notebook, <folder>/<stem>.html, and index.html; returns the index first.
 
-    key: str
-    title: str
-    text: str
-    items: tuple[str, ...]
-
-
-def write_report(project: Path, profile: str, params: Mapping[str, Any]) -> Path:
-    """Write results/<profile>/report/index.html and its provenance; returns the page's path.
-
-    Args:
-        project: the project's root.
-        params: the whole of params.yaml.
+    The index shows of each notebook its title, its first paragraph, the outputs of its cells tagged
+    "summary" and how its claims came out.
 
     Raises:
-        ReblurError: the profile has no results at all.
+        ReblurError: no notebook, one that is not there or was not executed, a wrong formula.
     """
-    root = Path(project) / "results" / profile
-    if not (root / "tables").is_dir():
-        raise ReblurError(
-            f"{root / 'tables'}: there are no results of profile {profile!r}; make them with "
-            f"'make study PROFILE={profile}'."
-        )
-    section = profile_of(dict(params), profile)
-    runs = [(run.arm, run.seed) for run in runs_of(dict(params), profile)]
-    chapters, sources = _chapters(root, chapters_of(dict(params), profile))
-    made = stamp(profile, {}, _data_hashes(root), sources, root)
-    page = render(
-        profile=profile,
-        evidence=bool(section.get("evidence", False)),
-        chapters=chapters,
-        runs=_runs(root, runs),
-        made=made,
-    )
-    path = root / "report" / "index.html"
-    write_text(path, page)
-    write_provenance(path.with_suffix(""), "report", {"title": "Reblur"}, [path], made)
-    return path
+    if not notebooks:
+        raise ReblurError(f"{folder}: a report needs at least one executed notebook; run one.")
+    folder = Path(folder)
+    read = {Path(path): _read(Path(path)) for path in notebooks}
+    pages = [{"file": "index.html", "title": title}]
+    pages += [{"file": f"{path.stem}.html", "title": _title(path, n)} for path, n in read.items()]
+    _, *shown = pages
+    books = [_index(title, list(zip(shown, read.values(), strict=True))), *read.values()]
+    templates = [str(files("reblur.study") / "templates")]
+    exporter = _Exporter(template_name="report", extra_template_basedirs=templates)
+    exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
+    written = []
+    for page, path, book in zip(pages, [None, *read], books, strict=True):
+        source = None if path is None else Path(os.path.relpath(path, folder)).as_posix()
+        facts = page | {"pages": pages, "contents": [], "notebook": source}
+        html, _ = exporter.from_notebook_node(book, {"page": facts})
+        written.append(folder / page["file"])
+        write_text(written[-1], html)
+    return written
 
 
-def render(
-    *,
-    profile: str,
-    evidence: bool,
-    chapters: Sequence[Mapping[str, Any]],
-    runs: Sequence[Mapping[str, Any]],
-    made: dict[str, Any],
-) -> str:
-    """The page as HTML, from plain values; everything but our own style and script is escaped."""
-    from jinja2 import Environment, StrictUndefined
+class _Renderer(IPythonRenderer):
+    """Markdown as HTML: formulas as MathML, headings noted in `contents`."""
 
-    folder = files("reblur.study") / "templates"
-    texts = {
-        name: (folder / name).read_text(encoding="utf-8")
-        for name in ("index.html", "page.css", "page.js")
-    }
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(texts["index.html"]).render(
-        profile=profile,
-        evidence=evidence,
-        chapters=chapters,
-        runs=runs,
-        missing=[run for run in runs if run["status"] == MISSING],
-        answers=[item for chapter in chapters for item in chapter["answers"]],
-        stamp=made,
-        stamp_line=one_line(made),
-        style=texts["page.css"],
-        script=texts["page.js"],
-    )
+    def __init__(self, contents: list[dict[str, Any]]) -> None:
+        super().__init__(escape=False)
+        self.contents = contents
+
+    def heading(self, text: str, level: int, **attrs: Any) -> str:
+        plain = re.sub(r"<[^>]+>", "", text)
+        name = re.sub(r"\W+", "-", plain.lower()).strip("-") or "section"
+        names = [entry["id"] for entry in self.contents]
+        name = name if name not in names else f"{name}-{len(names)}"
+        self.contents.append({"level": level, "text": plain, "id": name})
+        return f'<h{level} id="{name}">{text}</h{level}>\n'
+
+    def block_math(self, body: str) -> str:
+        body = f"\\begin{{equation}}{body}\\end{{equation}}" if "\\tag" in body else body
+        return f'<div class="formula">{_mathml(body, block=True)}</div>'
+
+    def latex_environment(self, name: str, body: str) -> str:
+        return self.block_math(f"\\begin{{{name}}}{body}\\end{{{name}}}")
+
+    def inline_math(self, body: str) -> str:
+        return _mathml(body, block=False)
 
 
-def _chapters(root: Path, names: Sequence[str]) -> tuple[list[dict[str, Any]], list[Path]]:
-    """The chapters as the template wants them, and the files that were read."""
-    chapters, sources = [], []
-    for name in names:
-        module = import_module(f"reblur.study.{name}")
-        sections = []
-        for section in module.SECTIONS:
-            items = [_item(root, item, sources) for item in section.items]
-            sections.append(
-                {"id": section.key, "title": section.title, "text": section.text, "items": items}
-            )
-        claims = [item for s in sections for item in s["items"] if item["kind"] == "claims"]
-        answers = [claim for item in claims for claim in item["claims"] if claim["question"]]
-        chapters.append(
-            {
-                "id": name,
-                "title": module.TITLE,
-                "question": module.QUESTION,
-                "sections": sections,
-                "answers": answers,
-            }
-        )
-    return chapters, sources
+def _mathml(formula: str, block: bool) -> str:
+    try:
+        return LatexToMathML().convert_with_local_state(formula.strip(), displaystyle=block)
+    except LatexError as error:
+        reason = re.sub(r"\x1b\[[\d;]*m", "", str(error)).strip().splitlines()[0]
+        raise ReblurError(f"The formula {formula.strip()}: {reason} Mend it.") from error
 
 
-def _item(root: Path, name: str, sources: list[Path]) -> dict[str, Any]:
-    """A table, a figure, the claims or the slider; or the word that it is missing."""
-    stem = root / name
-    notes = stem.with_name(stem.name + SUFFIX)
-    if not notes.exists():
-        return {"kind": "missing", "name": name}
-    sources.append(notes)
-    if name.startswith("tables/"):
-        sources.append(stem.with_name(f"{stem.name}.csv"))
-        table = read_table(stem)
-        return _claims(table) if "verdict" in table.frame else table_item(table)
-    details = json.loads(notes.read_text(encoding="utf-8"))
-    if details["kind"] == "slider":
-        return _slider(stem.parent, details["slider"]["examples"], sources)
-    path = stem.with_name(f"{stem.name}.png")
-    sources.append(path)
-    source, size = _embedded_picture(path)
-    shown = details["figure"] | {"caption": _caption(details["figure"]["caption"])}
-    return {"kind": "figure", "src": source, "size": size, **shown}
+class _Exporter(HTMLExporter):
+    """nbconvert's exporter with our Markdown; `resources["page"]` holds the page's facts."""
+
+    @pass_context
+    def markdown2html(self, context: Any, source: str) -> str:
+        contents = context["resources"]["page"]["contents"]
+        return MarkdownWithMath(renderer=_Renderer(contents)).render(source)
 
 
-def _caption(text: str) -> str:
-    """A caption without the warning that the page's banner gives once."""
-    return NO_EVIDENCE.sub("", text)
+def _read(path: Path) -> nbformat.NotebookNode:
+    if not path.is_file():
+        raise ReblurError(f"{path}: there is no such executed notebook; run it first.")
+    book = nbformat.read(path, as_version=4)
+    codes = [cell for cell in book.cells if cell.cell_type == "code"]
+    if codes and not any(cell.outputs for cell in codes):
+        raise ReblurError(f"{path}: was not executed; 'reblur notebook {path.stem}' does it.")
+    return book
 
 
-def table_item(table: Table) -> dict[str, Any]:
-    """A table for the template: heads and rows of cells with what to sort by."""
-    head = [
-        {"title": c.title, "paper": c.group == "paper", "number": c.kind != "text"}
-        for c in table.columns
+def _title(path: Path, book: nbformat.NotebookNode) -> str:
+    """The first heading, or the file's name."""
+    words = "\n".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
+    found = re.search(r"^# +(.+)$", words, re.MULTILINE)
+    return found.group(1).strip() if found else path.stem
+
+
+def _index(
+    title: str, pages: list[tuple[dict[str, Any], nbformat.NotebookNode]]
+) -> nbformat.NotebookNode:
+    """The index, as a notebook of its own."""
+    cells = [nbformat.v4.new_markdown_cell(f"# {title}")]
+    for page, book in pages:
+        lines = [f"## [{page['title']}]({page['file']})", _question(book), _verdicts(book)]
+        cells.append(nbformat.v4.new_markdown_cell("\n\n".join(line for line in lines if line)))
+        for cell in book.cells:
+            if cell.cell_type == "code" and SUMMARY in cell.metadata.get("tags", []):
+                cells.append(nbformat.v4.new_code_cell("", outputs=cell.outputs))
+    for number, cell in enumerate(cells):
+        cell["id"] = f"cell-{number}"
+    return nbformat.v4.new_notebook(cells=cells)
+
+
+def _question(book: nbformat.NotebookNode) -> str:
+    """The first paragraph that is no heading."""
+    words = "\n\n".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
+    return next((p for p in re.split(r"\n\s*\n", words) if not p.lstrip().startswith("#")), "")
+
+
+def _verdicts(book: nbformat.NotebookNode) -> str:
+    """How many of the notebook's claims came out how, as a sentence."""
+    shown = [
+        o.get("data", {}).get("text/html", "") for c in book.cells for o in c.get("outputs", [])
     ]
-    rows = []
-    for values, texts in zip(table.frame.to_dict(orient="records"), cells(table), strict=True):
-        row = []
-        for column, text in zip(table.columns, texts, strict=True):
-            value = values.get(column.key)
-            absent = is_absent(value) or text in (MISSING, NOT_AVAILABLE)
-            row.append({"text": text, "sort": "" if absent else value, "absent": absent})
-        rows.append(row)
-    return {
-        "kind": "table",
-        "id": table.stem,
-        "title": table.title,
-        "caption": _caption(table.caption),
-        "head": head,
-        "rows": rows,
-    }
-
-
-def _claims(table: Table) -> dict[str, Any]:
-    claims = [
-        {
-            "text": row["text"],
-            "verdict": row["verdict"],
-            "style": VERDICTS[row["verdict"]],
-            "answer": ANSWERS[row["verdict"]],
-            "evidence": row["evidence"].split("; "),
-            "reason": row["reason"],
-            "source": row["source"],
-            "question": row["question"],
-        }
-        for row in table.frame.to_dict(orient="records")
-    ]
-    return {"kind": "claims", "claims": claims, "caption": _caption(table.caption)}
-
-
-def _slider(folder: Path, examples: list[dict[str, Any]], sources: list[Path]) -> dict[str, Any]:
-    for example in examples:
-        for view in example["views"]:
-            path = folder / view["file"]
-            sources.append(path)
-            view["src"] = _data_uri(path.read_bytes(), "jpeg")
-    return {"kind": "slider", "examples": examples}
-
-
-def _embedded_picture(path: Path) -> tuple[str, tuple[int, int]]:
-    """(data URI, (width, height)) of a PNG; large ones as JPEG."""
-    from PIL import Image
-
-    data = path.read_bytes()
-    with Image.open(io.BytesIO(data)) as picture:
-        size = picture.size
-        if len(data) <= _PNG_LIMIT:
-            return _data_uri(data, "png"), size
-        stream = io.BytesIO()
-        picture.convert("RGB").save(stream, "JPEG", quality=88, subsampling=0)
-    return _data_uri(stream.getvalue(), "jpeg"), size
-
-
-def _data_uri(data: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-
-
-def _runs(root: Path, runs: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
-    """A row a run for the provenance block."""
-    rows = []
-    for variant, seed in runs:
-        folder = run_folder(root, variant, seed)
-        row: dict[str, Any] = {"name": f"{variant}-{seed}", "status": MISSING}
-        if (folder / "run.json").exists():
-            facts = read_run(folder)
-            made = facts.get("provenance", {})
-            code = made.get("code", {})
-            row |= {key: facts[key] for key in RUN_KEYS}
-            row |= {
-                "status": "done" if (folder / "scores.csv").exists() else "not evaluated",
-                "commit": code.get("commit", "unknown")[:10],
-                "dirty": bool(code.get("dirty")),
-                "device": made.get("machine", {}).get("device", "unknown"),
-            }
-        rows.append(row)
-    return rows
-
-
-def _data_hashes(root: Path) -> dict[str, str]:
-    """The data of the tables' own stamps, which the page passes on."""
-    hashes: dict[str, str] = {}
-    for path in sorted((root / "tables").glob(f"*{SUFFIX}")):
-        hashes |= json.loads(path.read_text(encoding="utf-8"))["stamp"]["data"]
-    return hashes
+    counts = Counter(re.findall(r'class="verdict (\w+)"', "\n".join(shown)))
+    said = [f"{counts[kind]} {word}" for kind, word in VERDICTS.items() if counts[kind]]
+    return f"Claims tested: {', '.join(said)}." if said else ""
