@@ -14,6 +14,8 @@ from typing import Any
 import pandas as pd
 from IPython.display import HTML, Markdown, display
 
+from reblur.study.analysis.statistics import NOT_RUN
+
 NOTHING = "Not drawn: none of the runs that it would show is there."
 
 
@@ -73,12 +75,14 @@ def verdicts(judged: pd.DataFrame) -> HTML:
     """A card for each claim of `analysis.claims.judge`: verdict, claim, evidence, seeds, source."""
     cards = []
     for row in judged.to_dict("records"):
-        kind = "missing" if row["verdict"] == "not run" else row["verdict"]
+        kind = "missing" if row["verdict"] == NOT_RUN else row["verdict"]
         remark = f", {row['remark']}" if row["remark"] else ""
         seeds = f" ({row['seeds']} seed{'s' * (row['seeds'] != 1)})" if row["seeds"] else ""
-        evidence = "".join(
-            f'<p class="evidence">{html.escape(line)}</p>' for line in row["evidence"].split("; ")
-        )
+        lines = row["evidence"].split("; ")
+        known = [line for line in lines if not line.endswith(NOT_RUN)]
+        if lost := len(lines) - len(known):
+            known.append(f"{lost} comparison{'s' * (lost > 1)} {NOT_RUN}")
+        evidence = "".join(f'<p class="evidence">{html.escape(line)}</p>' for line in known)
         cards.append(
             f'<div class="verdict {kind}"><p><span class="word">{row["verdict"]}</span>'
             f"{html.escape(remark)}{seeds}</p><p>{html.escape(row['text'])}</p>"
