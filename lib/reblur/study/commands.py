@@ -122,9 +122,10 @@ def run_train(arguments: argparse.Namespace) -> int:
 
 
 def run_report(arguments: argparse.Namespace) -> int:
+    from reblur.study.params import read_params
     from reblur.study.report import write_report
 
-    print(write_report(arguments.profile))
+    print(write_report(read_params(), arguments.profile))
     return 0
 
 

@@ -3,15 +3,19 @@
 import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
+from torch import nn
 
 from reblur.datasets.images.pairs import Pair
 from reblur.errors import ReblurError
+from reblur.evaluation.scoring import restorer_of
+from reblur.networks.weights import load_network
 from reblur.study.analysis.pictures import Cell, crops, pick, read_restored, slider
 from reblur.study.analysis.scores import matching
 from reblur.study.rows import BLURRED, Run
@@ -86,6 +90,24 @@ def examples(
             label(run.as_dict()): values[matching(values, run)]["value"] for run in runs
         }
         known = {name: float(value.iloc[0]) for name, value in psnr.items() if len(value)}
-        restored = {label(run.as_dict()): read_restored(root, run, dataset, image) for run in runs}
-        found.append(Example(dataset, place, gain, named[image], restored, known))
+        pair = named[image]
+        restored = {label(run.as_dict()): restored_by(root, run, dataset, pair) for run in runs}
+        found.append(Example(dataset, place, gain, pair, restored, known))
     return found
+
+
+def restored_by(
+    root: Path, run: Run, dataset: str, pair: Pair
+) -> UInt8[np.ndarray, "_ _ 3"] | None:
+    """What a run makes of a pair's blurred picture: as it was kept, else made again by its weights;
+    None where neither is here."""
+    kept = read_restored(root, run, dataset, pair.name)
+    weights = Path(root) / "weights" / f"{run.name}.safetensors"
+    if kept is not None or not weights.is_file():
+        return kept
+    return restorer_of(_network(weights), channels_last=True)(pair.blurred)
+
+
+@lru_cache(maxsize=8)
+def _network(weights: Path) -> nn.Module:
+    return load_network(weights)[0]

@@ -20,6 +20,8 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from reblur.errors import ReblurError
 from reblur.files import write_text
+from reblur.study.params import Params, project_root, results_folder
+from reblur.study.verify import write_provenance
 
 SUMMARY = "summary"  # the tag of cells whose outputs the index shows
 #: The CSS class of a claim's card → its word.
@@ -148,3 +150,14 @@ def _verdicts(book: nbformat.NotebookNode) -> str:
     counts = Counter(re.findall(r'class="verdict (\w+)"', "\n".join(shown)))
     said = [f"{counts[kind]} {word}" for kind, word in VERDICTS.items() if counts[kind]]
     return f"Claims tested: {', '.join(said)}." if said else ""
+
+
+def write_report(params: Params, profile: str) -> Path:
+    """Render a profile's executed comparisons below results/<profile>/report, and note what made
+    all of its files (`provenance.json`); returns the index."""
+    root = project_root() / results_folder(profile)
+    chapters = params.profile(profile).chapters
+    copies = [root / "notebooks" / f"compare_{chapter}.ipynb" for chapter in chapters]
+    index, *_ = render([c for c in copies if c.is_file()], root / "report", f"Reblur: {profile}")
+    write_provenance(params, profile)
+    return index
