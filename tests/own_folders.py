@@ -40,8 +40,8 @@ class Kind:
     parts: dict[str | None, int]
 
 
-def _flat(blurred: str, sharp: str) -> Kind:
-    return Kind(lambda root: both(root, blurred, sharp, numbers(5)), 5, 5, {None: 5})
+def _flat(blurred: str, sharp: str, part: str | None = None) -> Kind:
+    return Kind(lambda root: both(root, blurred, sharp, numbers(5)), 5, 5, {part: 5})
 
 
 def _parts(blurred: str, sharp: str, inner: str = "", test: str = "test") -> Kind:
@@ -168,6 +168,15 @@ KINDS: dict[str, Kind] = {
     ),
     "RealBlur, lists of Windows": Kind(
         lambda root: _realblur(root, _backslashes), 9, 3, {"train": 6, "test": 3}
+    ),
+    "RealBlur, lists of Windows' shell": Kind(
+        lambda root: _realblur(root, lambda text: text.replace("/", "\\").encode("utf-16")),
+        9,
+        3,
+        {"train": 6, "test": 3},
+    ),
+    "crops beside each other": _flat(
+        "train/GoPro/input_crops", "train/GoPro/target_crops", "train"
     ),
     "RealBlur without lists": Kind(_realblur, 9, 3, {None: 9}),
     "<n>_blur beside <n>_sharp": Kind(_beside, 5, 5, {None: 5}),

@@ -134,6 +134,10 @@ def test_equal_and_small_images(folders, capsys):
             "--input",
         ),
         (["--restored", "{}/restored", "--pairs", "mine"], "leave the others out"),
+        (
+            ["--restored", "{}/restored", "--target", "{}/target", "-o", "{}/a.csv"],
+            "no name of a folder",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_told(folders, capsys, arguments, words):

@@ -54,6 +54,11 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     from reblur.networks import denoiser_names
     from reblur.networks.weights import load_network
 
+    out = arguments.output
+    if out is not None and (out.suffix == ".csv" or (out.exists() and not out.is_dir())):
+        raise ReblurError(
+            f"{out}: is no name of a folder; name one for scores.csv and summary.csv."
+        )
     images = _images(arguments)
     device, restorer = device_of(arguments.device), None
     if arguments.weights is not None:
@@ -82,9 +87,9 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         print(f"{'':12} {row.convention}")
     if arguments.protocol == "raw" and "lpips" not in scores:
         print(f"{'lpips':12} not available; 'reblur data fetch lpips_alexnet' brings its network")
-    if arguments.output is not None:
-        write_folder_scores(scores, summary, arguments.output)
-        print(f"written: {arguments.output / 'scores.csv'}, {arguments.output / 'summary.csv'}")
+    if out is not None:
+        write_folder_scores(scores, summary, out)
+        print(f"written: {out / 'scores.csv'}, {out / 'summary.csv'}")
     return 1 if len(scores) < len(images) else 0
 
 

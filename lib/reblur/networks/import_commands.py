@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from torch import nn
+
 from reblur.errors import ReblurError
 
 SAME = 45.0  # dB: two restorations of one image by one network on two machines lie above it
@@ -45,6 +47,8 @@ def run_import(arguments: argparse.Namespace) -> int:
     output = arguments.output or arguments.file.with_suffix(".safetensors")
     if output.suffix != ".safetensors":
         raise ReblurError(f"{output}: name the result with the suffix .safetensors.")
+    if output.exists() and output.samefile(arguments.file):
+        raise ReblurError(f"{output}: the result would overwrite it; name another place with -o.")
     imported = import_weights(arguments.file, arguments.value_range)
     if arguments.check is not None:
         _check(imported.network, *arguments.check)
@@ -57,7 +61,7 @@ def run_import(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check(network, blurred: Path, restored: Path) -> None:
+def _check(network: nn.Module, blurred: Path, restored: Path) -> None:
     from reblur.datasets.images.files import read_image
     from reblur.evaluation.tiling import restore_image
     from reblur.measures.full_reference import psnr

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +18,10 @@ from reblur.errors import ReblurError
 from reblur.networks import build_network
 from reblur.networks.foreign_names import FOREIGN, Foreign, Tensors
 
-_WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "net", "G")
+_WRAPPERS = (
+    *("params_ema", "params", "state_dict", "model_state_dict", "state_dict_ema", "model"),
+    *("model_state", "network", "net", "net_g", "netG", "generator", "weights", "G"),
+)
 _PREFIXES = ("module.", "model.", "netG.", "net_g.", "generator.", "G.")
 
 
@@ -68,7 +72,7 @@ def import_weights(path: Path | str, value_range: float | int | None = None) -> 
 
 
 def read_state_dict(path: Path) -> Tensors:
-    """The tensors of a file that `torch.save` wrote, without wrappers and prefixes, in float32.
+    """The tensors of a .pth or .safetensors file, without wrappers and prefixes, in float32.
 
     Raises:
         ReblurError: no such file, other things than tensors in it, or no tensors.
@@ -76,7 +80,10 @@ def read_state_dict(path: Path) -> Tensors:
     if not path.is_file():
         raise ReblurError(f"{path}: there is no such file; check the name.")
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            held = safetensors.torch.load_file(path)
+        else:
+            held = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files raise whatever they lead the reader to
         raise ReblurError(
             f"{path}: cannot be read as plain tensors ({str(error).splitlines()[0][:120]}); save "

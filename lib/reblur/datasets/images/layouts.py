@@ -4,6 +4,7 @@ A layout's function takes the root folder, the authors' own name of a split (Non
 there) and the layout's options.
 """
 
+import codecs
 import inspect
 import re
 from collections.abc import Callable, Sequence
@@ -233,8 +234,13 @@ def _matched(blurred: Path, sharp: Path) -> list[tuple[Path, Path, Path]]:
 
 
 def read_list(path: Path) -> list[str]:
-    """Lines of a list of files that are not blank, with `/` for `\\` and without a BOM."""
-    text = path.read_text(encoding="utf-8-sig", errors="replace").replace("\\", "/")
+    """Lines of a list of files that are not blank, with `/` for `\\` and without a BOM.
+
+    In UTF-8, or in UTF-16 where its BOM says so, as Windows' shell writes it.
+    """
+    data = path.read_bytes()
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = data.decode("utf-16" if wide else "utf-8-sig", errors="replace").replace("\\", "/")
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 #: Names of folders, and words in names of files, of each side; the first ones go before.
 BLURRED = ("blur", "blurred", "blurry", "input", "inputs", "lq", "source", "inputc", "blur_gamma")
 SHARP = ("sharp", "gt", "target", "targets", "ground_truth", "groundtruth", "clear", "hq", "clean")
-_PREFIX = re.compile(r"(train|val|test)_(?=.)")
-_WORD = re.compile(r"(?:^|(?<=[-_. \d]))(?:{})(?=[-_. \d]|$)".format("|".join((*BLURRED, *SHARP))))
+_SIDES = "|".join((*BLURRED, *SHARP))
+_FOLDER = re.compile(rf"((?:train|val|test)_)?({_SIDES})(_crops?|_images?|_imgs?|_patches)?")
+_WORD = re.compile(rf"(?:^|(?<=[-_. \d]))(?:{_SIDES})(?=[-_. \d]|$)")
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,12 @@ class Matched:
 
 
 def side_of_folder(name: str) -> tuple[str, str] | None:
-    """("train_", "blur") of the folder REDS calls train_blur, ("", "sharp") of Sharp, else None."""
-    folded = plain(name)
-    prefix = _PREFIX.match(folded)
-    for rest, before in ((folded, ""), (folded[prefix.end() :], prefix[0]) if prefix else ("", "")):
-        if rest in BLURRED or rest in SHARP:
-            return before, rest
-    return None
+    """(what else the name says, side): ("train_", "blur") of train_blur, ("", "gt") of GT, or None.
+
+    Folders belong together that say the same else: `input_crops` and `target_crops`.
+    """
+    found = _FOLDER.fullmatch(plain(name))
+    return (f"{found[1] or ''}{found[3] or ''}", found[2]) if found else None
 
 
 def side_of_file(stem: str) -> tuple[str, str] | None:

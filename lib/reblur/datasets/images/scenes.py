@@ -96,7 +96,7 @@ def _told_by(b: Path, s: Path) -> tuple[str | None, tuple[str, ...]]:
     kept: list[str] = []
     for name in b.parts[:-1]:
         side = side_of_folder(name)
-        word = plain(name) if side is None else side[0].rstrip("_")
+        word = plain(name) if side is None else side[0].partition("_")[0]
         if word in SPLITS:
             split_told = split_told or SPLITS[word]
         elif side is None:
