@@ -85,11 +85,10 @@ def match_defocus(
             "this network does not match pairs; build it with matched=True and reblurring=True."
         )
     photograph, target = (to_tensor(x)[None].to(device) for x in (blurred, sharp))
-    mask = None
     if flow is not None:
         there, _ = correspond(photograph, target, flow)
-        (target, _), mask = warp(target, there.flow), there.mask
-    made = network.reblurring(target, photograph, mask)
+        target, _ = warp(target, there.flow)
+    made = network.reblurring(target, photograph)
     leaky = network.reblurring.leaky
     return circle_of_confusion(made.seeds, made.weights, leaky)[0].cpu().numpy()
 

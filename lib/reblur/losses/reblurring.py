@@ -231,15 +231,13 @@ class DefocusObjective:
         alone = 0 <= step - self.warmup_steps < self.reblurring_steps
         if self.reblurs and not self.matches and alone:
             return self._alone(network, blurred, sharp)
-        pair = {}
-        if self.matches:
-            pair["sharp"], pair["mask"] = self._warped(blurred, sharp)
+        aligned, mask = self._warped(blurred, sharp) if self.matches else (None, None)
         guided: Guided = network(
             blurred,
             guided=True,
             seed_scale=seed_scale(step, self.warmup_steps),
             reblurred=self.matches or (self.reblurs and not warmup),
-            **pair,
+            sharp=aligned,
         )
         restored = guided.restored[-1]
         there, back = self._flows(blurred if warmup else restored.detach(), sharp, warmup)
@@ -248,7 +246,7 @@ class DefocusObjective:
         if back is not None:
             terms["cycle"] = cycle_loss(restored, sharp, back)
         if self.matches:
-            terms |= self._matched(guided, blurred, pair["mask"], warmup)
+            terms |= self._matched(guided, blurred, mask, warmup)
         elif guided.reblurred is not None:
             terms["reblurring"] = reblurring_loss(guided.reblurred.image, blurred)
             if guided.seeds is not None:

@@ -209,7 +209,6 @@ class DefocusDeblur(nn.Module):
         reblurred: bool = True,
         frozen: bool = False,
         sharp: Float[Tensor, "b 3 h w"] | None = None,
-        mask: Float[Tensor, "b 1 h w"] | None = None,
     ) -> list[Float[Tensor, "b 3 _ _"]] | Float[Tensor, "b 3 h w"] | Guided:
         """Deblur RGB images with values in [0, 1], of any size.
 
@@ -219,7 +218,6 @@ class DefocusDeblur(nn.Module):
             reblurred: runs the reblurring network.
             frozen: everything but the reblurring network is run without a gradient.
             sharp: what the reblurring network blurs in place of Î; a matched one needs it.
-            mask: where `sharp` lies on `x`; for a matched one.
 
         Returns:
             Estimates from coarse to fine, float32, not clamped; with `finest` the last one alone;
@@ -240,7 +238,7 @@ class DefocusDeblur(nn.Module):
         seeds = None if prior is None else crop_to_scale(prior[:, :SEEDS], height, width, level=0)
         if log_weights is not None:
             log_weights = crop_to_scale(log_weights, height, width, level=0)
-        made = self._reblurred(restored[-1], x, sharp, mask) if reblurred else None
+        made = self._reblurred(restored[-1], x, sharp) if reblurred else None
         return Guided(restored, seeds, made, log_weights)
 
     def estimate(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b _ h w"]:
@@ -297,9 +295,7 @@ class DefocusDeblur(nn.Module):
         seeds, log_weights = self.estimator(padded)
         return torch.cat([seeds, log_weights.exp()], 1), log_weights
 
-    def _reblurred(
-        self, restored: Tensor, blurred: Tensor, sharp: Tensor | None, mask: Tensor | None
-    ) -> Reblurred:
+    def _reblurred(self, restored: Tensor, blurred: Tensor, sharp: Tensor | None) -> Reblurred:
         if self.reblurring is None:
             raise ReblurError("this network has no reblurring network; build with reblurring=True.")
         if not self.matched:
@@ -308,7 +304,7 @@ class DefocusDeblur(nn.Module):
             raise ReblurError(
                 "matched reblurring: there is no sharp picture to match; give the pair's, warped."
             )
-        return self.reblurring(sharp, blurred, mask)
+        return self.reblurring(sharp, blurred)
 
 
 def _restorer(name: str, width: int) -> nn.Module:

@@ -27,7 +27,7 @@ DISCS = 1 + len(RADII)
 WIDTH = 16  # of both heads
 COST_WINDOW = 11  # pixels
 ENERGY_WINDOW = 11
-SHARPNESS = 12.0  # of the soft choice: W_r ∝ cost_r^-SHARPNESS
+SHARPNESS = 24.0  # of the soft choice: W_r ∝ cost_r^-SHARPNESS
 NOISE = 1e-5  # squared differences below it say nothing
 
 
@@ -38,25 +38,13 @@ def _local_mean(x: Float[Tensor, "b c h w"], window: int) -> Float[Tensor, "b c 
 
 @torch.no_grad()
 def matching_costs(
-    sharp: Float[Tensor, "b 3 h w"],
-    blurred: Float[Tensor, "b 3 h w"],
-    mask: Float[Tensor, "b 1 h w"] | None = None,
+    sharp: Float[Tensor, "b 3 h w"], blurred: Float[Tensor, "b 3 h w"]
 ) -> Float[Tensor, "b 8 h w"]:
     """Log of the mean squared difference, around a pixel, between the photograph and the sharp
-    picture blurred by an even disc of the radius 0 … 7; less the mean of the eight.
-
-    Args:
-        mask: pixels that are 0 in it are left out of the means; where there are no others the
-            eight costs are equal.
-    """
+    picture blurred by an even disc of the radius 0 … 7; less the mean of the eight."""
     sharp, blurred = precise(sharp), precise(blurred)
     squares = (discs(sharp) - blurred[:, None]).square().mean(2)
-    if mask is None:
-        means = _local_mean(squares, COST_WINDOW)
-    else:
-        share = _local_mean(mask, COST_WINDOW).clamp(min=0.5 / COST_WINDOW**2)
-        means = _local_mean(mask * squares, COST_WINDOW) / share
-    costs = (means + NOISE).log()
+    costs = (_local_mean(squares, COST_WINDOW) + NOISE).log()
     return costs - costs.mean(1, keepdim=True)
 
 
@@ -117,18 +105,14 @@ class MatchedReblurring(nn.Module):
             self.head[-1].weight.mul_(0.01)
 
     def forward(
-        self,
-        sharp: Float[Tensor, "b 3 h w"],
-        blurred: Float[Tensor, "b 3 h w"],
-        mask: Float[Tensor, "b 1 h w"] | None = None,
+        self, sharp: Float[Tensor, "b 3 h w"], blurred: Float[Tensor, "b 3 h w"]
     ) -> Reblurred:
-        """Blur `sharp`, which lies on `blurred` where `mask` is 1, until it looks like it; RGB in
-        [0, 1], of any size.
+        """Blur `sharp`, which lies on `blurred`, until it looks like it; RGB in [0, 1], any size.
 
         Returns:
             The reblurred image, the seeds and the weights, float32.
         """
-        costs = matching_costs(sharp, blurred, mask)
+        costs = matching_costs(sharp, blurred)
         seeds, logits = precise(self.head(costs.to(sharp.dtype))).split([SEEDS, DISCS], 1)
         weights = (logits - SHARPNESS * costs).softmax(1)
         return Reblurred(reblur(sharp, seeds, weights, self.leaky), seeds, weights)
