@@ -212,10 +212,18 @@ class Profile(Options):
         return found
 
 
+class Restore(Options):
+    """Which weights restore where none are named (`evaluation.weights` reads it by itself)."""
+
+    profiles: Names
+    tasks: dict[str, dict[str, str]]
+
+
 class Params(Options):
     scale_recurrent: ScaleRecurrent
     defocus: Defocus
     diffusion: Diffusion
+    restore: Restore
     profiles: dict[str, Profile]
 
     def profile(self, name: str) -> Profile:
