@@ -1,5 +1,6 @@
 # make study   the whole study, by DVC            make test    the tests
 # make lab     JupyterLab on the notebooks        make bench   ratios, measured side by side
+# make course  the course as pages, and students' notebooks
 # make lint    ruff, notebooks without outputs    make clean   what a demo run made
 PROFILE ?= demo
 PYTHON ?= python3
@@ -15,7 +16,7 @@ BIN := $(ENVIRONMENT)/bin
 INSTALLED := $(ENVIRONMENT)/.reblur-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: study test lab bench lint verify environment clean
+.PHONY: study test lab course bench lint verify environment clean
 .DEFAULT_GOAL := study
 
 environment: $(INSTALLED)
@@ -42,9 +43,12 @@ bench: $(INSTALLED)
 lab: $(INSTALLED)
 	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks
 
+course: $(INSTALLED)
+	@$(BIN)/python -m reblur.course notebooks/teach results/course
+
 lint: $(INSTALLED)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@$(BIN)/nbstripout --verify notebooks/*.ipynb
+	@$(BIN)/nbstripout --verify notebooks/*.ipynb notebooks/teach/*.ipynb
 
 verify: $(INSTALLED)
 	@$(BIN)/reblur verify $(PROFILE)

@@ -5,10 +5,11 @@ The kernels are those of arXiv 2409.17792 (and JDRL, AAAI 2023, arXiv 2211.14502
 **Kernels.** Those of radius r = 1 … 7 (sides 3 … 15) are radial and have r + 1 seeds s_0 … s_r.
 A tap at the distance d from the middle has the logit
 
-    u(d) = (⌈d⌉ − d) |s_⌊d⌋| + (d − ⌊d⌋) |s_⌈d⌉|,   d ≤ r                                     (1)
+    u(d) = (1 − f) |s_⌊d⌋| + f |s_⌊d⌋₊₁|,   f = d − ⌊d⌋,   d ≤ r                               (1)
 
-and the kernel k_r is the softmax of its taps. Outside the disc a kernel is zero; in the published
-code (`leaky`) the square's corners have the logit 0 instead, so that no true disc is possible.
+(where f = 0, the second seed does not count), and the kernel k_r is the softmax of its taps.
+Outside the disc a kernel is zero; in the published code (`leaky`) the square's corners have the
+logit 0 instead, so that no true disc is possible.
 
 **Reblurred image.** With weights W_0 … W_7 of sum 1 at every pixel,
 
