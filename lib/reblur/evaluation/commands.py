@@ -86,7 +86,7 @@ def run_deblur(arguments: argparse.Namespace) -> int:
             print(f"{folder}: passed over {others}", file=sys.stderr)
     network = _network(arguments)
     page = Page() if arguments.compare else None
-    form = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} tiles, {remaining} left"
+    form = "{desc}{percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} tiles, {remaining} left"
     tiles = {source: _tiles(source, arguments.tile) for source, _ in plan}
     bar = tqdm(total=sum(tiles.values()), bar_format=form, disable=None)  # None: in a terminal
     start, before = time.monotonic(), 0

@@ -68,10 +68,8 @@ def restore_file(
     Raises:
         ReblurError: see `read_photograph` and `restore_image`.
     """
-    photograph = read_photograph(path)
-    passes = 1 if photograph.alpha is None else 2
 
-    def restore(pixels: np.ndarray, number: int) -> np.ndarray:
+    def restore(pixels: np.ndarray, number: int, passes: int) -> np.ndarray:
         def report(done: int, total: int) -> None:
             if progress is not None:
                 progress(number * total + done, passes * total)
@@ -87,13 +85,15 @@ def restore_file(
         )
 
     try:
-        after, alpha = restore(photograph.pixels, 0), None
+        photograph = read_photograph(path)
+        passes = 1 if photograph.alpha is None else 2
+        after, alpha = restore(photograph.pixels, 0, passes), None
         if photograph.alpha is not None:
             grey = np.repeat(photograph.alpha[..., None], 3, axis=2)
-            alpha = restore(grey, 1).mean(axis=2).round().astype(after.dtype)
+            alpha = restore(grey, 1, passes).mean(axis=2).round().astype(after.dtype)
     except MemoryError as error:
         raise ReblurError(
-            f"{path}: the memory does not hold its restoration; close other programs."
+            f"{path}: the memory does not hold it and its restoration; close other programs."
         ) from error
     notes = []
     if photograph.frames > 1:

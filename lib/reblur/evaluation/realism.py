@@ -27,18 +27,20 @@ COUNT = 300
 
 
 def score_realism(task: Task, restored: Photographs) -> pd.DataFrame:
-    """NIQE of every restored image; NaN where its parameters are not here (why is printed), or
-    where the image is too small for it.
+    """NIQE of every restored image; NaN where its parameters are not here, or where the image is
+    too small for it (why is printed, once).
 
     Returns:
         Columns dataset (the task's name), image, scene, niqe.
     """
-    rows = []
+    rows, told = [], set()
     for name, image in zip(restored.names, restored.images, strict=True):
         try:
             value = niqe(image)
         except ReblurError as error:
-            print(error)
+            if str(error) not in told:
+                print(error)
+            told.add(str(error))
             value = float("nan")
         rows.append({"dataset": task.name, "image": name, "scene": name, "niqe": value})
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -46,7 +48,8 @@ def score_realism(task: Task, restored: Photographs) -> pd.DataFrame:
 
 def score_distances(task: Task, restored: Photographs) -> pd.DataFrame:
     """The distance of patches of the restored images to patches of sharp ones, with its floor: one
-    half of the sharp ones against the other.
+    half of the sharp ones against the other. A distance that needs AlexNet where it is not here, or
+    larger patches (why is printed), has no row.
 
     Returns:
         Columns dataset, metric, distance, floor.
@@ -58,15 +61,15 @@ def score_distances(task: Task, restored: Photographs) -> pd.DataFrame:
         _patches(half(sharp, number), task.seed, str(number), side) for number in (0, 1)
     )
     ours = _patches(restored, task.seed, "restored", side)
-    rows = [
-        {
-            "dataset": task.name,
-            "metric": metric,
-            "distance": distance(metric, ours, first),
-            "floor": distance(metric, second, first),
-        }
-        for metric in available_distances()
-    ]
+    rows = []
+    for metric in available_distances():
+        try:
+            values = distance(metric, ours, first), distance(metric, second, first)
+        except ReblurError as error:
+            print(error)
+            continue
+        row = {"dataset": task.name, "metric": metric, "distance": values[0], "floor": values[1]}
+        rows.append(row)
     return pd.DataFrame(rows, columns=["dataset", "metric", "distance", "floor"])
 
 

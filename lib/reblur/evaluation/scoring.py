@@ -4,7 +4,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +129,8 @@ def score_pairs(
         try:
             scores = compare(pair.sharp, restored, pair.blurred)
             if with_lpips:
-                scores |= {"lpips": lpips_distance(pair.sharp, restored, device)}
+                with suppress(ReblurError):  # too small for it: not available for this image
+                    scores |= {"lpips": lpips_distance(pair.sharp, restored, device)}
         except ReblurError as error:
             raise ReblurError(f"{dataset}, image '{pair.name}': {error}") from error
         rows.append({"dataset": dataset, "image": pair.name, "scene": pair.scene} | scores | cost)
@@ -205,3 +206,9 @@ def write_scores(frame: pd.DataFrame, folder: Path) -> None:
 
 def _fixed(value: float, places: int) -> str:
     return "" if np.isnan(value) else f"{value:.{places}f}"
+
+
+def shown_mean(values: pd.Series, places: int = 3) -> str:
+    """The mean of a metric's values as a text; "not available" where none of them is a number."""
+    mean = float(values.astype(float).mean())
+    return "not available" if np.isnan(mean) else f"{mean:.{places}f}"
