@@ -82,14 +82,14 @@ def _smaller(data: dict[str, str]) -> dict[str, str]:
 
 def with_mathml(text: str) -> str:
     """Markdown with its equations as MathML, which browsers show without any script."""
-    from latex2mathml.converter import convert
+    from reblur.study.report import mathml
 
     def replaced(found: re.Match[str]) -> str:
         code, block, inline = found.groups()
         if code is not None:
             return code
-        mathml = convert(block or inline, display="block" if block else "inline")
-        return mathml.replace("*", "&#42;").replace("_", "&#95;")  # else Markdown's emphasis
+        formula = mathml(block or inline, block=bool(block))
+        return formula.replace("*", "&#42;").replace("_", "&#95;")  # else Markdown's emphasis
 
     return MATH.sub(replaced, text)
 

@@ -77,16 +77,21 @@ class _Renderer(IPythonRenderer):
 
     def block_math(self, body: str) -> str:
         body = f"\\begin{{equation}}{body}\\end{{equation}}" if "\\tag" in body else body
-        return f'<div class="formula">{_mathml(body, block=True)}</div>'
+        return f'<div class="formula">{mathml(body, block=True)}</div>'
 
     def latex_environment(self, name: str, body: str) -> str:
         return self.block_math(f"\\begin{{{name}}}{body}\\end{{{name}}}")
 
     def inline_math(self, body: str) -> str:
-        return _mathml(body, block=False)
+        return mathml(body, block=False)
 
 
-def _mathml(formula: str, block: bool) -> str:
+def mathml(formula: str, block: bool) -> str:
+    """A LaTeX formula as MathML, which browsers draw without any script.
+
+    Raises:
+        ReblurError: a formula that is wrong.
+    """
     try:
         return LatexToMathML().convert_with_local_state(formula.strip(), displaystyle=block)
     except LatexError as error:
