@@ -61,20 +61,20 @@ def measure_pairs(made: Mapping[str, Any], sets: Sequence[PairSet]) -> pd.DataFr
     images, count = target_images(domain, target), made["patches"]
     whole = _patches(images, count, domain, "distance-target")
     first, second = (_patches(half(images, n), count, domain, f"distance-half-{n}") for n in (0, 1))
-    rows = [_distances(TARGET, None, PAIRS, second, first)]
+    rows = list(_distances(TARGET, None, PAIRS, second, first))
     initial = low_images(sets[0])
     for about, pairs in zip(made["pairs"], sets, strict=True):
         lows, named = low_images(pairs), (about["source"], about["t0"])
-        rows.append(_distances(*named, PAIRS, lows, whole))
+        rows += _distances(*named, PAIRS, lows, whole)
         for metric, values in (
             ("deviation", deviation(lows, initial)),
             ("content_deviation", content_deviation(lows, initial)),
         ):
-            rows.append(
+            rows += [
                 (*named, PAIRS, photograph, image, metric, float(value))
                 for photograph, image, value in zip(pairs.scenes, pairs.names, values, strict=True)
-            )
-    return pd.DataFrame([row for part in rows for row in part], columns=list(MEASURE_COLUMNS))
+            ]
+    return pd.DataFrame(rows, columns=list(MEASURE_COLUMNS))
 
 
 def _distances(
