@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from torch import nn
 
 from reblur.datasets.images.photographs import Photographs
 from reblur.errors import ReblurError
@@ -181,7 +182,7 @@ def test_real_images_have_distances_and_the_blurred_input_has_their_floor(tmp_pa
     swd = blurred[blurred["metric"] == "swd"].set_index("dataset")["value"]
     assert set(swd.index) == {"real_superres", made_tests.FLOOR}
     assert swd[made_tests.FLOOR] < swd["real_superres"]  # noise is far from photographs
-    restored, _ = made_tests.score(do_nothing, object(), one, "cpu")
+    restored, _ = made_tests.score(do_nothing, nn.Identity(), one, "cpu")
     assert set(restored["dataset"]) == {"real_superres"}
 
 
@@ -218,3 +219,33 @@ def test_only_photographs_that_pairs_are_made_of_are_turned(content, stream, tur
     upright = ((crops[:, :, 1:] - crops[:, :, :-1]) > 0).flatten(1).all(1)
     assert upright.all() == (not turned)
     assert names == ["ramp"] * 20
+
+
+def measured(places: dict[Any, tuple[float, float]]) -> pd.DataFrame:
+    """Measures of refined pairs: t0 → distance and mean content deviation, over two images."""
+    rows = [
+        ("refined", t0, "pairs", "all", "all", "swd", distance)
+        for t0, (distance, _) in places.items()
+    ]
+    rows += [
+        ("refined", t0, "pairs", "a", f"{sign}", "content_deviation", moved + sign / 128)
+        for t0, (_, moved) in places.items()
+        for sign in (-1, 1)
+    ]
+    rows.append(("clean", None, "pairs", "all", "all", "swd", 0.001))
+    rows.append(("refined", 50, "unipc, 10 steps", "all", "all", "swd", 0.0001))
+    return pd.DataFrame(rows, columns=list(targets.MEASURE_COLUMNS))
+
+
+@pytest.mark.parametrize(
+    ("bound", "chosen"), [(0.03125, 100), (0.0625, 200), (0.03, 50), (0.01, None)]
+)
+def test_the_rule_takes_the_nearest_start_that_keeps_the_content(bound, chosen) -> None:
+    places = {50: (0.05, 0.015625), 100: (0.04, 0.03125), 200: (0.02, 0.0625), "drawn": (0.01, 0.0)}
+    assert targets.best_start(measured(places), "swd", bound) == chosen
+    assert targets.best_start(measured(places), "spectrum", bound) is None
+
+
+def test_of_equal_distances_the_rule_takes_the_smaller_start() -> None:
+    places = {200: (0.05, 0.01), 100: (0.05, 0.02), 20: (0.06, 0.0)}
+    assert targets.best_start(measured(places), "swd", 0.04) == 100

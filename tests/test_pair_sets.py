@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from reblur.study.sources import training_source
 
 from reblur.datasets.images import pair_sets
 from reblur.datasets.images.pair_sets import (
@@ -22,7 +21,6 @@ from reblur.datasets.images.pair_sets import (
 )
 from reblur.datasets.images.pairs import PairCrops
 from reblur.errors import ReblurError
-from reblur.study.data import data_hashes
 
 SCALE = 4
 ABOUT = {"source": "refined_100", "t0": 100, "seed": 0, "weights": "ab" * 32}
@@ -56,14 +54,6 @@ def folders(tmp_path) -> tuple[Path, Path]:
     assert write_highs(high, HIGHS) == "written"
     assert write_pair_set(low, made(), high=high, scale=SCALE, about=ABOUT) == "written"
     return high, low
-
-
-def test_any_chapter_trains_on_a_set_that_it_names(folders):
-    _, low = folders
-    data = {"pairs": str(low), "real": {"sets": []}}
-    batch = training_source(data, 16).batch(0, range(3), "cpu")
-    assert batch["blurred"].shape == batch["sharp"].shape == (3, 3, 16, 16)
-    assert data_hashes(data) == {str(low): pair_set_hash(low)}
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -195,3 +195,20 @@ def _domain_and_target(made: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
 
 def _patches(images: Photographs, count: int, domain: Mapping[str, Any], stream: str) -> Images:
     return images.crops(domain["seed"], stream, range(count), domain["low"], augment=False)
+
+
+def best_start(measures: pd.DataFrame, metric: str, bound: float) -> int | None:
+    """The t0 that the rule of params.yaml chooses: the smallest distance (`metric`) of those fixed
+    t0 whose mean content deviation is at most `bound`; of equal ones the smaller; None if there is
+    none.
+
+    Args:
+        measures: with the columns of `MEASURE_COLUMNS`; of several seeds the means count.
+    """
+    rows = measures[(measures["dataset"] == PAIRS) & (measures["source"] == "refined")]
+    rows = rows.assign(t0=pd.to_numeric(rows["t0"], errors="coerce")).dropna(subset="t0")
+    means = rows.pivot_table("value", "t0", "metric")  # its rows ascend
+    if not {metric, "content_deviation"} <= set(means.columns):
+        return None
+    kept = means[means["content_deviation"] <= bound][metric].dropna()
+    return int(kept.idxmin()) if len(kept) else None
