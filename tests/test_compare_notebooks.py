@@ -14,8 +14,8 @@ from reblur.datasets.catalogue.manifests import project_root
 from reblur.study.analysis.sentences import against_zero, gain_in_words, most_and_least, with_seeds
 from reblur.study.chapters import scale_recurrent
 from reblur.study.notebooks import execute
-from reblur.study.report import render
 from reblur.study.params import read_params
+from reblur.study.report import render
 
 TRAINED = {"ss": 0.1, "sc": -0.05, "sr_edrb3": 0.3, "sr_edrb3_skip": 0.55}
 

@@ -1,21 +1,17 @@
 """NIQE, LPIPS and the distances on AlexNet where they are absent, or the images too small."""
 
-from unittest.mock import Mock
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from reblur.datasets.images.pairs import Pair
-from reblur.datasets.images.photographs import Photographs
 from reblur.errors import ReblurError
-from reblur.evaluation import realism, scoring
+from reblur.evaluation import scoring
 from reblur.evaluation.scoring import do_nothing, score_pairs, shown_mean
+from reblur.study.data import made_tests
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (200, 208, 3)).astype(np.uint8)
-TASK = Mock(spec=realism.Task)
-TASK.name, TASK.seed, TASK.high = "real", 0, 64
 
 
 @pytest.mark.parametrize(
@@ -28,34 +24,40 @@ def test_a_mean_without_numbers_is_not_available(values, shown):
     assert shown_mean(pd.Series(values, dtype=object)) == shown
 
 
-def test_niqe_without_its_parameters_is_told_once(monkeypatch, tmp_path, capsys):
+@pytest.fixture
+def score(monkeypatch):
+    """Scores of images of a real task against made sharp ones, with the distances named."""
+
+    def of(images, names=("swd",), refused=()):
+        def distance(name, a, b):
+            if name in refused:
+                raise ReblurError(f"{name} needs larger images; leave it out.")
+            return 1.0
+
+        highs = torch.rand(4, 3, 64, 64), ["a", "b", "c", "d"]
+        monkeypatch.setattr(made_tests, "high_images", lambda domain: highs)
+        monkeypatch.setattr(made_tests, "available_distances", lambda: list(names))
+        monkeypatch.setattr(made_tests, "distance", distance)
+        domain = {"name": "real", "seed": 0}
+        return made_tests.score_real(domain, [str(n) for n in range(len(images))], images, False)
+
+    return of
+
+
+def test_niqe_without_its_parameters_has_no_rows(score, monkeypatch, tmp_path):
     monkeypatch.setenv("REBLUR_DATA", str(tmp_path))
-    scores = realism.score_realism(TASK, Photographs(["a", "b"], [PICTURE, PICTURE]))
-    assert scores["niqe"].isna().all()
-    assert capsys.readouterr().out.count("niqe_parameters") >= 1
-    assert shown_mean(scores["niqe"]) == "not available"
+    assert set(score([PICTURE, PICTURE])["metric"]) == {"swd"}
 
 
-def test_niqe_of_images_that_are_too_small(capsys):
-    small = Photographs(["a", "b"], [PICTURE[:90, :90], PICTURE[:90, :90]])
-    scores = realism.score_realism(TASK, small)
-    assert scores["niqe"].isna().all()
-    assert capsys.readouterr().out.count("two whole blocks") == 1
+def test_niqe_of_images_that_are_too_small_has_no_rows(score):
+    assert "niqe" not in set(score([PICTURE[:90, :90]] * 2)["metric"])
 
 
-@pytest.mark.parametrize(("names", "kept"), [(["swd", "fd"], ["swd"]), (["fd"], []), ([], [])])
-def test_distances_that_cannot_be_taken_have_no_row(names, kept, monkeypatch, capsys):
-    def distance(name, a, b):
-        if name == "fd":
-            raise ReblurError("fd needs larger images; leave it out.")
-        return 1.0
-
-    monkeypatch.setattr(realism, "high_images", lambda task: torch.rand(4, 3, 64, 64))
-    monkeypatch.setattr(realism, "available_distances", lambda: names)
-    monkeypatch.setattr(realism, "distance", distance)
-    table = realism.score_distances(TASK, Photographs(["a"], [PICTURE]))
-    assert list(table["metric"]) == kept
-    assert list(table.columns) == ["dataset", "metric", "distance", "floor"]
+@pytest.mark.parametrize(
+    ("names", "kept"), [(["swd", "fd"], {"swd"}), (["fd"], set()), ([], set())]
+)
+def test_distances_that_cannot_be_taken_have_no_row(names, kept, score, capsys):
+    assert set(score([PICTURE[:90, :90]], names, ["fd"])["metric"]) == kept
     assert ("larger images" in capsys.readouterr().out) == ("fd" in names)
 
 

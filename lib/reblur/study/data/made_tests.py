@@ -98,7 +98,11 @@ def score_real(
     first, second = (_patches(domain, half(sharp, n), str(n), side) for n in (0, 1))
     sets = {task: _patches(domain, Photographs(names, restored), "restored", side)}
     for name, ours in (sets | ({FLOOR: second} if floor else {})).items():
-        rows += [(name, ALL, ALL, m, distance(m, ours, first)) for m in available_distances()]
+        for metric in available_distances():
+            try:
+                rows.append((name, ALL, ALL, metric, distance(metric, ours, first)))
+            except ReblurError as error:
+                print(f"{name}: {error}")
     return pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
 
 
