@@ -16,7 +16,7 @@ BIN := $(ENVIRONMENT)/bin
 INSTALLED := $(ENVIRONMENT)/.reblur-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: study test lab course bench lint verify environment clean
+.PHONY: reproduce study test lab course bench lint verify environment clean
 .DEFAULT_GOAL := study
 
 environment: $(INSTALLED)
@@ -50,8 +50,12 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/nbstripout --verify notebooks/*.ipynb notebooks/teach/*.ipynb
 
+# make reproduce RUN=scale_recurrent-pilot-0 [PROFILE=cpu] [UPDATES=100]
+reproduce: $(INSTALLED)
+	@$(BIN)/reblur reproduce $(RUN) --profile $(if $(filter demo,$(PROFILE)),cpu,$(PROFILE)) $(if $(UPDATES),--updates $(UPDATES))
+
 verify: $(INSTALLED)
 	@$(BIN)/reblur verify $(PROFILE)
 
 clean:
-	rm -rf results/demo results/test-* scratch .pytest_cache .ruff_cache .hypothesis dvc.lock
+	rm -rf results/demo scratch .pytest_cache .ruff_cache .hypothesis

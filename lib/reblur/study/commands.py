@@ -1,4 +1,4 @@
-"""`reblur plan · study · notebook · train · report · verify`."""
+"""`reblur plan · study · notebook · train · reproduce · report · verify`."""
 
 import argparse
 import os
@@ -33,7 +33,19 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     train.add_argument("run_name", metavar="run", help="its name, such as scale_recurrent-ss-0")
     train.add_argument("--profile", default="demo")
+    train.add_argument("--from", dest="start", type=Path, help="weights to start from")
     train.set_defaults(run=run_train)
+
+    again = commands.add_parser(
+        "reproduce", help="train a committed run again and compare it with what was committed"
+    )
+    again.add_argument("run_name", metavar="run")
+    again.add_argument("--profile", default="cpu")
+    again.add_argument("--updates", type=int, help="stop early and compare the logs alone")
+    again.add_argument(
+        "--confirm", action="store_true", help="note in run.json that the code now does the same"
+    )
+    again.set_defaults(run=run_reproduce)
 
     report = commands.add_parser("report", help="make a profile's pages from its results")
     report.add_argument("profile")
@@ -111,13 +123,27 @@ def run_notebook(arguments: argparse.Namespace) -> int:
 def run_train(arguments: argparse.Namespace) -> int:
     """Train to the end; the run's stage then finds it finished and only writes its notebook."""
     from reblur.study.params import prepare_machine, read_params
-    from reblur.study.runs import find_run, make_run, recipe
+    from reblur.study.runs import find_run, make_run, recipe, started_from
 
-    params = read_params()
-    run = find_run(params, arguments.profile, arguments.run_name)
-    device = prepare_machine(params.profile(arguments.profile).machine, arguments.profile)
-    make_run(arguments.profile, run, recipe(params, arguments.profile, run), device)
-    print(f"results/{arguments.profile}/{run.folder}")
+    params, profile = read_params(), arguments.profile
+    run = find_run(params, profile, arguments.run_name)
+    device = prepare_machine(params.profile(profile).machine, profile)
+    made = recipe(params, profile, run)
+    if arguments.start is not None:
+        made = started_from(made, arguments.start)
+    make_run(profile, run, made, device)
+    print(f"results/{profile}/{run.folder}")
+    return 0
+
+
+def run_reproduce(arguments: argparse.Namespace) -> int:
+    from reblur.study.params import read_params
+    from reblur.study.reproduce import reproduce
+    from reblur.study.runs import find_run
+
+    params, profile = read_params(), arguments.profile
+    run = find_run(params, profile, arguments.run_name)
+    print(reproduce(params, profile, run, arguments.updates, arguments.confirm))
     return 0
 
 

@@ -117,6 +117,14 @@ def recipe(params: Params, profile: str, run: Run) -> dict[str, Any]:
     }
 
 
+def started_from(made: dict[str, Any], weights: Path) -> dict[str, Any]:
+    """A recipe whose network starts from other weights: their hash is part of its identity."""
+    start = {"file": str(Path(weights).resolve()), "sha256": sha256_of_file(weights)}
+    identity = sha256_of_value([made["identity"], start["sha256"]])
+    config = made["configuration"] | {"start": start}
+    return made | {"configuration": config, "identity": identity}
+
+
 def recipe_path(profile: str, name: str) -> Path:
     return project_root() / results_folder(profile) / "recipes" / f"{name}.json"
 
@@ -140,12 +148,18 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
+def identities(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """The recipe that a run was trained by, and the later one that it was confirmed for
+    (`reblur.study.reproduce`)."""
+    return (facts["identity"], facts.get("confirmed", {}).get("identity", ""))
+
+
 def trained(profile: str, run: Run, made: Mapping[str, Any]) -> tuple[nn.Module, dict] | None:
     """(network, run.json) of a run that was trained by this very recipe; None where it was not."""
     from reblur.networks.weights import load_network
 
     facts, weights = read_run(run_folder(profile, run)), weights_path(profile, run)
-    if facts is None or facts["identity"] != made["identity"] or not weights.is_file():
+    if facts is None or made["identity"] not in identities(facts) or not weights.is_file():
         return None
     if sha256_of_file(weights) != facts["weights_sha256"]:
         return None
@@ -202,6 +216,9 @@ def train_run(
         if log.is_file():
             with atomic_path(folder / log.name) as copy:
                 copy.write_bytes(log.read_bytes())
+    if "start" in config:  # where the file stood on this machine is nobody's matter
+        start = config["start"] | {"file": Path(config["start"]["file"]).name}
+        made = {**made, "configuration": {**config, "start": start}}
     return result.network, {
         **{key: made[key] for key in ("configuration", "identity", "trained_by", "data")},
         "code": code_state(),

@@ -13,15 +13,20 @@ from reblur.errors import ReblurError
 from reblur.evaluation.tiling import restore_image
 from reblur.measures.full_reference import psnr
 from reblur.networks import build_network
+from reblur.networks.weights import start_from
 from reblur.training import TrainingOptions, TrainingResult, train
 from reblur.training.batches import Source
 from reblur.training.session import Objective
 
 
 def build_for(config: Mapping[str, Any]) -> nn.Module:
-    """The untrained network of a configuration; its initial weights are a function of the seed."""
-    network = config["network"]
-    return build_network(network["name"], seed=config["seed"], **network["options"])
+    """The untrained network of a configuration: its initial weights are a function of the seed, or
+    those of another training (`start`)."""
+    described = config["network"]
+    network = build_network(described["name"], seed=config["seed"], **described["options"])
+    if "start" in config:
+        start_from(network, config["start"]["file"])
+    return network
 
 
 def mean_psnr(network: nn.Module, pairs: list[Pair], device: str) -> float:
