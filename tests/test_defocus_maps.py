@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from reblur.study.defocus_data import KnownMap, score_maps, score_maps_without_a_network
 from scipy.ndimage import gaussian_filter
 from skimage import data
 
@@ -18,6 +17,11 @@ from reblur.evaluation.maps import (
     read_defocus,
 )
 from reblur.networks import build_network
+from reblur.study.data.triplet_tests import (
+    KnownMap,
+    score_maps,
+    score_maps_without_a_network,
+)
 
 MAPS = arrays.arrays(np.float32, (5, 6), elements=st.integers(0, 9).map(float))
 
@@ -70,18 +74,25 @@ def test_without_a_reblurring_network_there_is_no_map():
         read_defocus(network, data.astronaut()[:32, :32])
 
 
-def test_scores_of_maps_name_what_is_not_known():
+def test_maps_are_scored_by_what_is_known_of_them():
+    """Long rows; a metric that has no meaning on a set has none."""
     picture = data.astronaut()[:40, :40]
     coc = np.linspace(-4, 4, 1600, dtype=np.float32).reshape(40, 40)
     sets = {
-        "lens": [KnownMap("a", picture, coc=coc)],
-        "masks": [KnownMap("b", picture, blurred=coc > 0)],
+        "lens": [KnownMap("a", "astronaut", picture, coc=coc)],
+        "masks": [KnownMap("b", "astronaut", picture, mask=coc > 0)],
     }
-    scores = score_maps(lambda photograph: np.abs(coc), sets).set_index("dataset")
-    assert scores.loc["lens", "mae"] == 0
-    assert np.isnan(scores.loc["lens", "auc"])
-    assert np.isnan(scores.loc["masks", "mae"])
-    assert scores.loc["masks", "auc"] == pytest.approx(0.5, abs=0.01)
-    floor = score_maps_without_a_network(sets).set_index("dataset")
-    assert floor.loc["lens", "mae"] == pytest.approx(1, abs=0.01)  # |c| is even in 0..4
-    assert np.isnan(floor.loc["masks", "mae"])
+
+    def values(scores):
+        assert set(scores["photograph"]) == {"astronaut"}
+        return scores.set_index(["dataset", "metric"])["value"].to_dict()
+
+    scores = values(score_maps(lambda photograph: np.abs(coc), sets))
+    assert scores == {
+        ("lens", "mae"): 0,
+        ("lens", "correlation"): pytest.approx(1),
+        ("masks", "auc"): pytest.approx(0.5, abs=0.01),
+    }
+    floor = values(score_maps_without_a_network(sets))
+    assert floor["lens", "mae"] == pytest.approx(1, abs=0.01)  # |c| is even in 0..4
+    assert floor.keys() == scores.keys()

@@ -24,6 +24,26 @@ def test_the_loss_is_the_sum_of_the_scales_mean_squares():
     torch.testing.assert_close(multi_scale_loss(outputs[::-1], sharp), wanted)
 
 
+def test_the_charbonnier_loss_by_hand():
+    """√(0² + ε²) = 0.001, √(0.3² + ε²) = 0.3000017, at two scales."""
+    sharp = torch.full((1, 1, 2, 2), 0.5)
+    output = torch.tensor([[[[0.5, 0.2], [0.8, 0.5]]]])
+    coarse = torch.full((1, 1, 1, 1), 0.2)
+    wanted = (2 * 0.001 + 2 * 0.0900010**0.5) / 4 + 0.0900010**0.5
+    loss = multi_scale_loss([coarse, output], sharp, loss="charbonnier")
+    assert loss.item() == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"), [("mse", 2 * 0.1**2), ("charbonnier", 2 * (0.1**2 + 1e-6) ** 0.5)]
+)
+def test_the_objective_uses_the_loss_that_it_names(name, wanted):
+    sharp = 0.2 + 0.5 * images(3, 3, 8, 8)
+    objective = MultiScaleObjective(loss=name)
+    loss, _ = objective(Offset(0.1), {"blurred": sharp, "sharp": sharp}, 0)
+    assert loss.item() == pytest.approx(wanted, rel=1e-4)
+
+
 def test_odd_sizes_are_resized_from_full_resolution():
     sharp = images(1, 3, 15, 13)
     target = functional.interpolate(sharp, size=(8, 7), mode="bilinear")

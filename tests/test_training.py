@@ -28,27 +28,26 @@ def rows_of(path: Path) -> list[dict[str, float]]:
 # ------------------------------------------------------------------------------------- samples
 
 
-def test_samples_follow_each_other_over_steps_parts_and_processes():
-    options = TrainingOptions(steps=5, batch=3, accumulate=2)
+def test_samples_follow_each_other_over_steps_and_processes():
+    options = TrainingOptions(steps=5, batch=3)
     seen = [
         index
         for step in range(5)
-        for part in range(2)
         for rank in range(2)
-        for index in sample_indices(options, step, part, rank, 2)
+        for index in sample_indices(options, step, rank, 2)
     ]
-    assert seen == list(range(60))
+    assert seen == list(range(30))
 
 
 def test_every_sample_is_asked_for_once(tmp_path):
     source = RandomPairs()
-    run(tmp_path, {"steps": 6, "batch": 2, "accumulate": 3}, source=source)
-    assert source.asked == list(range(36))
+    run(tmp_path, {"steps": 6, "batch": 2}, source=source)
+    assert source.asked == list(range(12))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_gets_the_same_batches_ahead_of_time():
-    options = TrainingOptions(steps=5, batch=2, accumulate=2)
+    options = TrainingOptions(steps=5, batch=2)
     ahead = list(batches(RandomPairs(), 1, options, 2, Processes("cuda")))
     for mine, theirs in zip(
         ahead, batches(RandomPairs(), 1, options, 2, Processes("cpu")), strict=True
@@ -106,15 +105,6 @@ def test_the_callers_random_numbers_are_left_alone(tmp_path):
     torch.manual_seed(5)
     run(tmp_path, {"steps": 2})
     assert torch.equal(torch.rand(1), wanted)
-
-
-def test_accumulation_is_a_larger_batch(tmp_path):
-    logs = [
-        rows_of(run(tmp_path / name, {"steps": 16} | sizes, network=TinyNetwork(dropout=0.0)).log)
-        for name, sizes in {"a": {"batch": 6}, "b": {"batch": 2, "accumulate": 3}}.items()
-    ]
-    for one, parts in zip(*logs, strict=True):
-        assert one == pytest.approx(parts, rel=1e-5)
 
 
 def test_frozen_weights_stay(tmp_path):
@@ -210,23 +200,6 @@ def test_bf16_runs_the_network_in_bf16(tmp_path):
     assert seen == [torch.bfloat16, torch.float32]
 
 
-def test_a_compiled_network_trains_alike(tmp_path, monkeypatch):
-    """With the backend that only traces: compiling for real takes minutes."""
-    changes = {"steps": 8}
-    plain = rows_of(run(tmp_path / "plain", changes, network=TinyNetwork(dropout=0.0)).log)
-    compiled, compile_for_real = [], torch.compile
-
-    def traced(network):
-        compiled.append(network)
-        return compile_for_real(network, backend="eager")
-
-    monkeypatch.setattr(torch, "compile", traced)
-    changes |= {"compile": True}
-    rows = rows_of(run(tmp_path / "compiled", changes, network=TinyNetwork(dropout=0.0)).log)
-    assert len(compiled) == 1
-    assert rows == [pytest.approx(row, rel=1e-5) for row in plain]
-
-
 # ---------------------------------------------------------------------------------- averaging
 
 
@@ -307,8 +280,7 @@ def test_another_configuration_is_refused(tmp_path):
         run(tmp_path, {"steps": 3}, seed=4)
     with pytest.raises(ReblurError, match=r"shapes.weight: None there, \[3, 3, 1, 1\] here"):
         run(tmp_path, {"steps": 3}, network=nn.Conv2d(3, 3, 1))
-    again = run(tmp_path, {"steps": 3, "batch": 2, "accumulate": 2, "checkpoint_seconds": 7})
-    assert again.resumed_from == 3  # the same samples a step: the same training
+    assert run(tmp_path, {"steps": 3, "checkpoint_seconds": 7}).resumed_from == 3
 
 
 def test_a_finished_training_is_not_repeated(tmp_path):

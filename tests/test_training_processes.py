@@ -41,10 +41,10 @@ def log_of(folder: Path) -> list[dict[str, float]]:
 
 
 def test_two_processes_equal_one_with_the_doubled_batch(tmp_path):
-    """Plainly, with accumulation, and through a phase that leaves parameters unused."""
+    """Plainly, in the other memory layout, and through a phase that leaves parameters unused."""
     cases = {
         "plain": {"batch": 3, "validate_every": 16},
-        "accumulated": {"batch": 2, "accumulate": 2, "channels_last": False},
+        "contiguous": {"batch": 2, "channels_last": False},
         "phases": {"batch": 3, "ema": None, "objective": "in_phases"},
     }
     two = {tmp_path / "two" / name: {**case, "dropout": 0.0} for name, case in cases.items()}
