@@ -255,7 +255,7 @@ def test_bfloat16_autocast(pairs):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"flow": "pwc"}, "no 'pwc'; choose from dis, tvl1, raft, or null"),
+        ({"flow": "pwc"}, "no 'pwc'; choose from dis, or null"),
         ({"mask": "hue"}, "no 'hue'; choose from consistency"),
         ({"pseudo_weight": -1.0}, "pseudo_weight: -1.0 is below 0"),
         ({"warmup_steps": -1}, "warmup_steps: -1 is below 0"),

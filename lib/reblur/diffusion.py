@@ -39,7 +39,7 @@ __all__ = [
     "time_grid",
 ]
 
-SAMPLERS = ("ddpm", "sde_dpmpp", "ddim", "unipc", "dpmpp")
+SAMPLERS = ("ddpm", "sde_dpmpp", "ddim", "unipc")
 
 Images: TypeAlias = Float[Tensor, "b 3 h w"]
 # (x_t, t of each image) → the noise in x_t: a `Denoiser`, or whatever is called like one.
@@ -170,8 +170,8 @@ def refine(
             nothing (but for roundings in which layers of a network may differ with the batch).
         sampler: "ddpm" draws each step from the posterior (ancestral sampling). The others are
             solvers of diffusers, for few steps: "sde_dpmpp" (DPM-Solver++, 2M) of the same
-            stochastic process; "ddim", "unipc" and "dpmpp" of the probability flow, where nothing
-            is drawn but the noise of the start.
+            stochastic process; "ddim" and "unipc" of the probability flow, where nothing is drawn
+            but the noise of the start.
         steps: calls of the denoiser, see `time_grid`; None calls it at each of t₀ + 1 steps.
         low_pass: a factor N ties what survives a reduction by N to the given images (see `tied`).
         clip: keeps the estimates of the clean image in [−1, 1].
@@ -251,7 +251,6 @@ def solver_step(sampler: str, schedule: Schedule, noise: Noise, grid: Sequence[i
     name, special = {
         "ddim": ("DDIMScheduler", {"clip_sample": False}),
         "unipc": ("UniPCMultistepScheduler", {}),
-        "dpmpp": ("DPMSolverMultistepScheduler", {}),
         "sde_dpmpp": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
     }[sampler]
     alpha_bars = [schedule.alpha_bar(t) for t in (-1, *reversed(grid))]

@@ -8,21 +8,17 @@ level of standard deviation) or too small (a side under 16 pixels), it is zero, 
 reported as not found: no pixel of it is reliable.
 """
 
-import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float32, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
 from reblur.errors import ReblurError
-from reblur.files import sha256_of_file
 
 Pictures = Float[Tensor, "b 3 h w"]
 Grey = UInt8[np.ndarray, "h w"]
@@ -79,13 +75,11 @@ def estimate_flow(first: Pictures, second: Float[Tensor, "b 3 _ _"], method: str
     """The flow from `first` to `second`, pictures in [0, 1] (clamped to it).
 
     Args:
-        method: "dis" (OpenCV's dense inverse search; Kroeger et al., ECCV 2016: milliseconds),
-            "tvl1" (scikit-image's TV-L1; Zach et al., DAGM 2007: seconds), both on the luma and on
-            the CPU; or "raft" (torchvision's; Teed and Deng, ECCV 2020), if its weights are there.
+        method: "dis" (OpenCV's dense inverse search; Kroeger et al., ECCV 2016), on the luma and on
+            the CPU.
 
     Raises:
-        ReblurError: unknown method; values that are not finite; pictures of different sizes; or
-            RAFT's weights are not there.
+        ReblurError: unknown method; values that are not finite; or pictures of different sizes.
     """
     _check(first, second, method)
     first, second = first.float().clamp(0, 1), second.float().clamp(0, 1)
@@ -140,56 +134,7 @@ def _dis(first: Pictures, second: Pictures) -> Float[Tensor, "b 2 h w"]:
     return _each(between, first, second)
 
 
-def _tvl1(first: Pictures, second: Pictures) -> Float[Tensor, "b 2 h w"]:
-    from skimage.registration import optical_flow_tvl1
-
-    def between(a: Grey, b: Grey) -> Float[np.ndarray, "h w 2"]:
-        down, right = optical_flow_tvl1(a.astype(np.float32) / 255, b.astype(np.float32) / 255)
-        return np.stack([right, down], -1)
-
-    return _each(between, first, second)
-
-
-def _raft(first: Pictures, second: Pictures) -> Float[Tensor, "b 2 h w"]:
-    return raft_flow(_raft_network(first.device), first, second)
-
-
-def raft_flow(network: nn.Module, first: Pictures, second: Pictures) -> Float[Tensor, "b 2 h w"]:
-    """The last flow of a RAFT network on pictures in [0, 1] of any size.
-
-    RAFT wants values in [-1, 1] and sides of at least 128 that are multiples of 8: the border is
-    repeated at the right and at the bottom.
-    """
-    height, width = first.shape[2:]
-    right, down = (max(128, -(-side // 8) * 8) - side for side in (width, height))
-    a, b = (F.pad(2 * x - 1, (0, right, 0, down), mode="replicate") for x in (first, second))
-    with torch.autocast(first.device.type, enabled=False):
-        return network(a, b)[-1][..., :height, :width]
-
-
-@functools.cache
-def _raft_network(device: torch.device) -> nn.Module:
-    from torchvision.models.optical_flow import Raft_Large_Weights, raft_large
-
-    url = Raft_Large_Weights.DEFAULT.url
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
-    if not path.is_file():
-        raise ReblurError(
-            f"flow 'raft': its weights are not at {path}; download {url} to there, or use 'dis'."
-        )
-    beginning = path.stem.rsplit("-", 1)[1]  # torchvision names a file by the digest's first digits
-    if not sha256_of_file(path).startswith(beginning):
-        raise ReblurError(f"flow 'raft': {path} is damaged; download {url} again.")
-    network = raft_large()
-    network.load_state_dict(torch.load(path, map_location=device, weights_only=True))
-    return network.to(device).eval().requires_grad_(False)
-
-
-METHODS: dict[str, Callable[[Pictures, Pictures], Tensor]] = {
-    "dis": _dis,
-    "tvl1": _tvl1,
-    "raft": _raft,
-}
+METHODS: dict[str, Callable[[Pictures, Pictures], Tensor]] = {"dis": _dis}
 
 
 def consistency_mask(
