@@ -73,7 +73,7 @@ def to_srn(form: str):
 
 
 NAFNET = {"width": 4, "encoder_blocks": (1, 2), "middle_blocks": 2, "decoder_blocks": (2, 1)}
-SRN = {"width": 4, "blocks": 2, "recurrent_kernel": 5}
+SRN = {"width": 4, "blocks": 2}
 NAMINGS = {
     "NAFNet": ("nafnet", NAFNET, to_nafnet),
     "DeepDeblur": ("deepdeblur", {"width": 4, "blocks": 2}, to_deepdeblur),
@@ -197,6 +197,11 @@ MISFITS = {
         "NAFNet",
         lambda state: {"a.weight": torch.zeros(1)},
         "no network known",
+    ),
+    "a cell of 5×5": (
+        "SRN, resblock_stack",
+        lambda state: state | {"convlstm.conv.weight": torch.zeros(64, 32, 5, 5)},
+        "is 64×32×5×5 in the file, 64×32×3×3 here",
     ),
     "the first layer is missing": (
         "NAFNet",

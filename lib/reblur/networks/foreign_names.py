@@ -101,10 +101,8 @@ def _srn_options(tensors: Tensors) -> dict[str, Any]:
         "kernel": weight.shape[-1],
         "blocks": _count(tensors, r"stages\.0\.in_block\.blocks\.(\d+)\."),
     }
-    cell = tensors.get("stages.0.cell.conv.weight")
-    if cell is None:
-        return options | {"recurrence": "identity"}
-    return options | {"recurrence": "convlstm", "recurrent_kernel": cell.shape[-1]}
+    has_cell = "stages.0.cell.conv.weight" in tensors
+    return options | {"recurrence": "convlstm" if has_cell else "identity"}
 
 
 def _srn_gates(tensors: Tensors, value_range: float) -> Tensors:
