@@ -8,7 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from reblur.datasets.images.files import ORIENTATION, read_image
+from reblur.datasets.images.decoding import ORIENTATION
+from reblur.datasets.images.files import read_image
 from reblur.datasets.images.layouts import PairFiles
 from reblur.datasets.images.matching import Problem
 from reblur.errors import ReblurError
