@@ -26,9 +26,10 @@ from reblur.datasets.images.files import (
 from reblur.errors import ReblurError
 from reblur.evaluation.deblurring import plan_outputs, restore_file, write_restored
 from reblur.evaluation.tiling import restore_image
-from reblur.evaluation.weights import describe, weights_for
 from reblur.networks import build_network
-from reblur.networks.weights import save_network
+from reblur.networks.weights import load_network, save_network
+from reblur.study.rows import Run
+from reblur.study.weights import describe, weights_for
 
 PHOTOGRAPH = np.ascontiguousarray(data.chelsea()[50:170, 100:280])
 ORIENTATION, MAKE = 0x0112, 0x010F
@@ -187,19 +188,20 @@ def run_of(
     psnr: dict[str, list[float]] | None,
     **fields: object,
 ) -> Path:
-    """A run `<profile>/<slug>` of chapter 1, or of what `fields` say."""
-    run = {"chapter": "scale_recurrent", "task": None, "variant": "ss", "seed": 0, **fields}
-    profile, slug = name.split("/")
+    """A run `<profile>/<variant>` of chapter 1, or of what `fields` say; returns its weights."""
+    profile, variant = name.split("/")
+    described = {"chapter": "scale_recurrent", "variant": variant, "network": "ss", "seed": 0}
+    run = Run(**(described | fields))
     root = project / "results" / profile
-    folder = root / "runs" / str(run["chapter"]) / slug / "seed_0"
-    folder.mkdir(parents=True)
-    facts = {"run": run, "data": {"skimage_photographs": "0" * 64}, "steps": 1600}
-    (folder / "run.json").write_text(json.dumps(facts))
+    (root / run.folder).mkdir(parents=True)
+    facts = {"run": run.as_dict(), "data": {"skimage_photographs": "0" * 64}, "steps": 1600}
+    (root / run.folder / "run.json").write_text(json.dumps(facts))
     if psnr is not None:
-        scores(folder / "scores.csv", psnr)
+        scores(root / run.folder / "scores.csv", psnr)
+    path = root / "weights" / f"{run.name}.safetensors"
     if weights is not None:
-        (folder / "weights.safetensors").write_bytes(weights.read_bytes())
-    return folder / "weights.safetensors"
+        save_network(load_network(weights)[0], path, run=run.as_dict())
+    return path
 
 
 @pytest.fixture

@@ -134,9 +134,9 @@ def run_deblur(arguments: argparse.Namespace) -> int:
 
 def _network(arguments: argparse.Namespace) -> "nn.Module":
     """The network that restores, on its device; which weights they are is told."""
-    from reblur.evaluation.weights import describe, weights_for
     from reblur.networks import denoiser_names
     from reblur.networks.weights import load_network
+    from reblur.study.weights import describe, weights_for
 
     device = device_of(arguments.device)
     if arguments.weights:

@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
+from safetensors import SafetensorError, safe_open
 
 from reblur.errors import ReblurError
+from reblur.networks.weights import KEY
+from reblur.study.rows import BLURRED, Run
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def weights_for(task: str, project: Path) -> Weights:
         raise ReblurError(f"no task '{task}'; the choices are {', '.join(tasks)}.")
     for profile in profiles:
         root = project / "results" / profile
-        found = [describe(path) for path in sorted(root.glob("runs/**/weights.safetensors"))]
+        found = [describe(path) for path in sorted(root.glob("weights/*.safetensors"))]
         fitting = [
             weights
             for weights in found
@@ -87,17 +90,22 @@ def weights_for(task: str, project: Path) -> Weights:
 
 
 def describe(path: Path) -> Weights:
-    """What run.json and scores.csv beside a file of weights say of it; little, if nothing does."""
+    """What a file of weights says of its run, and that run's run.json and scores.csv; little, if
+    the file does not stand in results/<profile>/weights."""
     try:
-        facts = json.loads((path.parent / "run.json").read_text(encoding="utf-8"))
-        run = dict(facts["run"])
-    except (OSError, ValueError, KeyError, TypeError):
+        with safe_open(path, framework="pt") as opened:
+            run = Run(**json.loads((opened.metadata() or {})[KEY])["metadata"]["run"])
+        folder = path.parent.parent / run.folder
+        facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         return Weights(path, {}, (), 0, {})
     trained_on = tuple(facts.get("data") or ())
-    return Weights(path, run, trained_on, int(facts.get("steps") or 0), _gains(path.parent, run))
+    return Weights(
+        path, run.as_dict(), trained_on, int(facts.get("steps") or 0), _gains(folder, run)
+    )
 
 
-def _gains(folder: Path, run: Mapping[str, Any]) -> dict[str, float]:
+def _gains(folder: Path, run: Run) -> dict[str, float]:
     """Test set → mean PSNR minus the blurred input's, over the images that both have.
 
     results/<profile>/runs/<chapter>/…/scores.csv against results/<profile>/blurred/<chapter>, and
@@ -106,8 +114,8 @@ def _gains(folder: Path, run: Mapping[str, Any]) -> dict[str, float]:
     root = next((parent.parent for parent in folder.parents if parent.name == "runs"), None)
     if root is None:
         return {}
-    blurred = root / "blurred" / str(run.get("chapter"))
-    blurred = blurred / str(run["task"]) if run.get("task") else blurred
+    blurred = root / BLURRED / run.chapter
+    blurred = blurred / run.task if run.task else blurred
     ours, theirs = _psnr(folder / "scores.csv"), _psnr(blurred / "scores.csv")
     difference = (ours - theirs).replace([np.inf, -np.inf], np.nan).dropna()
     return difference.groupby(level="dataset", sort=False).mean().to_dict()
