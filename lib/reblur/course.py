@@ -1,8 +1,8 @@
 """The course of `notebooks/teach` as a static book, and as students' notebooks.
 
 `python -m reblur.course` runs every lesson and writes results/course: a page a lesson, a page of
-contents, a page on teaching, and in `students/` the notebooks without solutions. The marks of
-solutions are nbgrader's (`### BEGIN SOLUTION`, `### END SOLUTION`).
+contents, a page on teaching, the executed notebooks, and in `students/` those without solutions,
+whose marks are nbgrader's (`### BEGIN SOLUTION`, `### END SOLUTION`).
 """
 
 import base64
@@ -119,7 +119,9 @@ def build(lessons: Path, target: Path) -> None:
     bodies = {}
     for stem, book in chapters.items():
         write_text(target / "students" / f"{stem}.ipynb", nbformat.writes(student_version(book)))
-        bodies[stem] = _body(execute(book, lessons))
+        execute(book, lessons)
+        write_text(target / "notebooks" / f"{stem}.ipynb", nbformat.writes(book))
+        bodies[stem] = _body(book)
         print(f"{stem}: run and written", flush=True)
     titles["teaching"] = "How to teach this course"
     about = (lessons / "README.md").read_text(encoding="utf-8")
