@@ -62,9 +62,16 @@ class Panel:
 
 
 def read_restored(root: Path, run: Run, dataset: str, image: str) -> RGB | None:
-    """What a run made of a test image; None where it was not kept."""
-    path = Path(root) / run.folder / "restored" / dataset / f"{image}.png"
-    return read_image(path) if path.is_file() else None
+    """What a run made of a test image; None where it was not kept.
+
+    It is kept as `<root>/pictures/<chapter>/<slug>-<seed>/<dataset>/<image>.png` or `.jpg`, or as
+    PNG in the run's folder, under `restored/<dataset>`.
+    """
+    kept = Path(root) / "pictures" / run.chapter / f"{run.slug}-{run.seed}" / dataset
+    paths = [kept / f"{image}.png", kept / f"{image}.jpg"]
+    paths.append(Path(root) / run.folder / "restored" / dataset / f"{image}.png")
+    found = next((path for path in paths if path.is_file()), None)
+    return read_image(found) if found else None
 
 
 def pick(

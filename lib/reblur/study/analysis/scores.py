@@ -46,11 +46,11 @@ def read_scores(root: Path, runs: Sequence[Run]) -> pd.DataFrame:
     for chapter, task in dict.fromkeys((run.chapter, run.task) for run in runs):
         path = Path(root) / "blurred" / chapter / (task or "") / "scores.csv"
         if path.is_file():
-            found.append((blurred_input(chapter, task), _read_long(path)))
+            found.append((blurred_input(chapter, task), read_long(path)))
     for run in runs:
         path = Path(root) / run.folder / "scores.csv"
         if path.is_file():
-            found.append((run, _read_long(path)))
+            found.append((run, read_long(path)))
     return _joined(found, SCORE_COLUMNS)
 
 
@@ -66,7 +66,7 @@ def read_measures(root: Path, runs: Sequence[Run]) -> pd.DataFrame:
         path = Path(root) / "measures" / chapter / (task or "") / "scores.csv"
         if not path.is_file():
             continue
-        table = _read_long(path, ("source", "t0"))
+        table = read_long(path, ("source", "t0"))
         for (source, t0), rows in table.groupby(["source", "t0"], sort=False):
             start = _whole(path, t0)
             pairs = Run(chapter, PAIRS, "none", -1, task, None, source or None, start)
@@ -194,8 +194,12 @@ def _joined(found: Sequence[tuple[Run, pd.DataFrame]], columns: Sequence[str]) -
     return pd.concat([fields, table], axis=1)
 
 
-def _read_long(path: Path, fields: Sequence[str] = ()) -> pd.DataFrame:
-    """The rows of a scores.csv, checked."""
+def read_long(path: Path, fields: Sequence[str] = ()) -> pd.DataFrame:
+    """The rows of a scores.csv: `fields` and `SCORE_COLUMNS`.
+
+    Raises:
+        ReblurError: a column is missing, a value is no score, or an image is scored twice.
+    """
     columns = [*fields, *SCORE_COLUMNS]
     table = _read_csv(path, dict.fromkeys(columns, str))
     lacking = [name for name in columns if name not in table]
