@@ -162,23 +162,23 @@ def test_measures_of_pairs_carry_their_source_and_start_step(tmp_path):
     table = pd.DataFrame(
         {
             "source": ["target", "refined", "refined"],
-            "t0": [None, 100, 200],
+            "t0": [None, 100, "drawn"],
             "dataset": "pairs",
             "photograph": "p",
             "image": "all",
             "metric": "swd",
             "value": [0.1, 0.3, 0.2],
         }
-    ).astype({"t0": "Int64"})
-    path = tmp_path / "measures" / "diffusion" / "faces" / "scores.csv"
+    )
+    path = tmp_path / "targets" / "faces-0" / "measures.csv"
     write_scores(path, table, ["source", "t0"])
     found = read_measures(tmp_path, runs)
     assert list(found["source"]) == ["target", "refined", "refined"]
     assert found["t0"].isna().tolist() == [True, False, False]
-    assert list(found["t0"][1:]) == [100, 200]
+    assert list(found["t0"][1:]) == [100, "drawn"]
     assert set(found["task"]) == {"faces"}
     path.write_text(path.read_text().replace("refined,100", "refined,many"))
-    with pytest.raises(ReblurError, match="'many' is no whole number"):
+    with pytest.raises(ReblurError, match="'many' is neither a whole number nor"):
         read_measures(tmp_path, runs)
 
 

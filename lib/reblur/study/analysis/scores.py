@@ -3,7 +3,7 @@
     results/<profile>/
       runs/<chapter>/<slug>/seed_<n>/    scores.csv, run.json, log.csv, validation.csv
       blurred/<chapter>/[<task>/]        scores.csv of the blurred input itself
-      measures/<chapter>/[<task>/]       scores.csv of sets of pairs, by source and t0
+      targets/<task>-<seed>/             measures.csv of sets of pairs, by source and t0
 
 `scores.csv` has the columns of `SCORE_COLUMNS`. A metric that is not available has no row; an
 infinite PSNR (two equal images) is written `inf`. What a run is, is known from the list of runs
@@ -13,7 +13,7 @@ that was asked for, and never read out of a folder's name.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -55,22 +55,21 @@ def read_scores(root: Path, runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def read_measures(root: Path, runs: Sequence[Run]) -> pd.DataFrame:
-    """What was measured of the sets of training pairs in the chapters and tasks of `runs`, in the
-    columns of `read_scores`: variant `pairs`, seed -1, and the source and t0 that the file names.
+    """What was measured of the sets of training pairs of the tasks and seeds of `runs`, in the
+    columns of `read_scores`: variant `pairs`, and the source and t0 that the file names.
 
     Raises:
         ReblurError: a file is broken.
     """
     found = []
-    for chapter, task in dict.fromkeys((run.chapter, run.task) for run in runs):
-        path = Path(root) / "measures" / chapter / (task or "") / "scores.csv"
+    for chapter, task, seed in dict.fromkeys((run.chapter, run.task, run.seed) for run in runs):
+        path = Path(root) / "targets" / f"{task}-{seed}" / "measures.csv"
         if not path.is_file():
             continue
         table = read_long(path, ("source", "t0"))
         for (source, t0), rows in table.groupby(["source", "t0"], sort=False):
-            start = _whole(path, t0)
-            pairs = Run(chapter, PAIRS, "none", -1, task, None, source or None, start)
-            found.append((pairs, rows))
+            start = _start(path, t0)
+            found.append((Run(chapter, PAIRS, "none", seed, task, None, source, start), rows))
     return _joined(found, SCORE_COLUMNS)
 
 
@@ -161,10 +160,11 @@ def read_curves(root: Path, runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def run_frame(runs: Sequence[Run]) -> pd.DataFrame:
-    """The fields of `runs` as a frame; level and t0 are whole numbers or missing."""
+    """The fields of `runs` as a frame; what is not set is missing; t0 is a whole number or
+    "drawn"."""
     frame = pd.DataFrame([run.as_dict() for run in runs], columns=list(RUN_FIELDS))
     words = dict.fromkeys(("chapter", "task", "variant", "network", "source"), "str")
-    return frame.astype({**words, "level": "Int64", "t0": "Int64", "seed": int})
+    return frame.astype({**words, "level": "Int64", "t0": object, "seed": int})
 
 
 def matching(frame: pd.DataFrame, which: Which) -> pd.Series:
@@ -245,8 +245,12 @@ def _read_run(path: Path, run: Run) -> dict[str, Any]:
     return facts
 
 
-def _whole(path: Path, text: str) -> int | None:
+def _start(path: Path, text: str) -> int | Literal["drawn"] | None:
+    if text == "drawn":
+        return "drawn"
     try:
         return int(text) if text else None
     except ValueError:
-        raise ReblurError(f"{path}: t0 {text!r} is no whole number; measure it again.") from None
+        raise ReblurError(
+            f"{path}: t0 {text!r} is neither a whole number nor 'drawn'; measure it again."
+        ) from None

@@ -105,7 +105,7 @@ def summarise(
     ]
     frame = pd.DataFrame(records, columns=list(SUMMARY_COLUMNS))
     words = ("chapter", "task", "variant", "network", "source", "dataset", "metric", "note")
-    return frame.astype(dict.fromkeys(words, "str") | {"level": "Int64", "t0": "Int64"})
+    return frame.astype(dict.fromkeys(words, "str") | {"level": "Int64", "t0": object})
 
 
 def summarise_bins(

@@ -40,7 +40,7 @@ def distance_against_deviation(
     refined_colour, *others = sns.color_palette()
     for axes, panel in zip(grid, panels, strict=True):
         here = rows_of(rows, "panel", panel)
-        refined = here[here["t0"].notna()].sort_values("t0")
+        refined = here[here["t0"].notna()].sort_values("t0", key=_starts)
         axes.axhline(here["floor"].iloc[0], color=INK, lw=1.2, ls="--", label="real-vs-real floor")
         axes.plot(
             refined["deviation"], refined["distance"], "o-", color=refined_colour, ms=6,
@@ -74,6 +74,11 @@ def distance_against_deviation(
         + (" Axes differ between panels." if len(panels) > 1 else "")
     )
     return Drawing(key, title, caption, figure)
+
+
+def _starts(column: pd.Series) -> pd.Series:
+    """Start steps as numbers; one that is drawn for each image comes last."""
+    return pd.to_numeric(column, errors="coerce")
 
 
 @house_style()

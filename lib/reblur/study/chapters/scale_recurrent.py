@@ -1,7 +1,9 @@
 """Chapter 1: which parts of the scale-recurrent network earn their keep?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import pandas as pd
 
 from reblur.study.analysis.claims import Claim, Side
 from reblur.study.chapters.published import ABLATION, SRN_PAPER
@@ -15,6 +17,9 @@ DATA, TESTS = "reblur.study.data.motion", "reblur.study.data.motion_tests"
 
 METHOD, RESIDUAL = "sr_edrb3", "sr_edrb3_skip"  # the paper's network; ours, which adds a residual
 MARGIN = 0.1  # dB: what 'little' means, fixed before any run
+#: The pilot that the others change, and by how many dB a change has to exceed it to be kept.
+PILOT, PILOT_MARGIN = "pilot", 0.03
+SYNTHETIC = "synthetic"  # the test set of the training's own simulator
 LABELS = {
     BLURRED: "blurred input",
     "ss": "SS",
@@ -37,9 +42,20 @@ LABELS = {
     "srn_released": "SRN 5×5, released form",
     "deepdeblur": "DeepDeblur (Nah et al.)",
     "nafnet": "NAFNet",
+    "pilot": "base",
+    "pilot_no_residual": "no residual output",
+    "pilot_mse": "squared error",
+    "pilot_polynomial": "polynomial schedule",
+    "pilot_halved": "photographs halved only",
+    "pilot_width_32": "width 32",
+    "pilot_crop_96": "crops of 96²",
+    "pilot_batch_8": "batch of 8",
+    "pilot_nafnet": "NAFNet of width 16",
 }
 DATASETS = {
-    "synthetic": "held-out synthetic blur",
+    SYNTHETIC: "held-out synthetic blur",
+    "synthetic_gamma_1": "synthetic, γ 1",
+    "synthetic_gamma_2_2": "synthetic, γ 2.2",
     "gopro_authors": "GoPro, the authors' examples",
     "gopro_0372": "GoPro 0372",
     "reds_samples": "REDS",
@@ -110,6 +126,36 @@ def claims(dataset: str) -> list[Claim]:
             margin=MARGIN,
         ),
     ]
+
+
+def pilots(rows: pd.DataFrame, datasets: Sequence[str]) -> pd.DataFrame:
+    """What each pilot gains and by how much it exceeds the base, in dB, the mean over test sets
+    that count once each: `label`, `gain`, `excess`, `kept`; a pilot without a gain on one of them
+    has none.
+
+    Args:
+        rows: of the summary, with `label`; those of other metrics than PSNR are passed over.
+    """
+    here = rows[rows["dataset"].isin(datasets) & (rows["metric"] == "psnr")]
+    by = here.pivot_table("gain", ["variant", "label"], "dataset", sort=False, dropna=False)
+    gains = by.reindex(columns=list(datasets)).mean(axis=1, skipna=False).reset_index(name="gain")
+    base = gains.loc[gains["variant"] == PILOT, "gain"].max()
+    gains["excess"] = gains["gain"] - base
+    return gains.assign(kept=gains["excess"] > PILOT_MARGIN)
+
+
+def pilots_in_words(found: pd.DataFrame, datasets: Sequence[str]) -> str:
+    """What the protocol's rule makes of `pilots`."""
+    places = ", ".join(DATASETS.get(dataset, dataset) for dataset in datasets)
+    known = found[found["excess"].notna() & (found["variant"] != PILOT)]
+    if known.empty:
+        return "The rule cannot be told yet: it needs the base and one change on every test set."
+    kept = [f"{r.label} ({r.excess:+.2f} dB)" for r in known[known["kept"]].itertuples()]
+    said = f"The ablation's recipe is the base with: {', '.join(kept)}." if kept else ""
+    said = said or "No change exceeds the base by enough; the base is the ablation's recipe."
+    lost = found.loc[found["excess"].isna(), "label"]
+    rest = f" Not told: {', '.join(lost)}." if len(lost) else ""
+    return f"{said} (More than {PILOT_MARGIN:g} dB above it, mean over {places}.){rest}"
 
 
 def runs(params: Params, profile: str) -> list[Run]:

@@ -5,6 +5,7 @@ thin_lens_misaligned  the same, as a second camera would have taken the sharp si
 measured_depth        whole photographs with their measured depth
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -201,10 +202,15 @@ def _error_of_the_median(coc: np.ndarray) -> float:
     return float(np.abs(coc - np.median(coc)).mean())
 
 
+def known_of(made: Mapping[str, Any]) -> dict[str, list[Known]]:
+    """`known_triplets` of a run's recipe."""
+    tests = made["tests"]
+    data = {**made["configuration"]["data"], "defocus": tests["defocus"]}
+    return _known(json.dumps({"data": data, "tests": tests}))
+
+
 @lru_cache(maxsize=2)  # the runs of one session are scored on the same photographs
 def _known(key: str) -> dict[str, list[Known]]:
-    import json
-
     described = json.loads(key)
     return known_triplets(described["data"], described["tests"])
 
@@ -218,11 +224,7 @@ def score(
     Args:
         network: None for the blurred input, whose maps are what needs no network.
     """
-    import json
-
-    tests = made["tests"]
-    data = {**made["configuration"]["data"], "defocus": tests["defocus"]}
-    known = _known(json.dumps({"data": data, "tests": tests}))
+    tests, known = made["tests"], known_of(made)
     scores, costs = score_sets(restorer, test_sets(known, tests), device)
     maps = map_sets(known, tests)
     if network is None:
