@@ -102,10 +102,14 @@ def restored_by(
     """What a run makes of a pair's blurred picture: as it was kept, else made again by its weights;
     None where neither is here."""
     kept = read_restored(root, run, dataset, pair.name)
+    network = network_of(root, run) if kept is None else None
+    return kept if network is None else restorer_of(network, channels_last=True)(pair.blurred)
+
+
+def network_of(root: Path, run: Run) -> nn.Module | None:
+    """The trained network of a run; None where its weights are not here."""
     weights = Path(root) / "weights" / f"{run.name}.safetensors"
-    if kept is not None or not weights.is_file():
-        return kept
-    return restorer_of(_network(weights), channels_last=True)(pair.blurred)
+    return _network(weights) if weights.is_file() else None
 
 
 @lru_cache(maxsize=8)

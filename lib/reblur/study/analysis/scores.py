@@ -131,7 +131,7 @@ def costs(facts: pd.DataFrame) -> pd.DataFrame:
     same = (table["least"] == common) & (table["most"] == common)
     table["unequal"] = table["least"].notna() & ~same.fillna(False)
     table["trained"] = [f"{d} of {a}" for d, a in table[["done", "asked"]].itertuples(index=False)]
-    return table.drop(columns=["least", "most", "done", "asked"])
+    return table.drop(columns=["least", "most", "done", "asked"]).astype({"t0": object})
 
 
 def read_curves(root: Path, runs: Sequence[Run]) -> pd.DataFrame:

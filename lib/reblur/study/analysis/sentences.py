@@ -23,9 +23,13 @@ def gain_in_words(row: pd.Series) -> str:
     return f"{said} [{row['gain_low']:+.{digits}f}, {row['gain_high']:+.{digits}f}]"
 
 
-def most_and_least(rows: pd.DataFrame) -> str:
-    """Which configuration gains most and which least, and how many intervals leave out zero."""
-    known = rows.dropna(subset="gain").sort_values("gain", ascending=False, kind="stable")
+def most_and_least(rows: pd.DataFrame, less: bool = False) -> str:
+    """Which configuration gains most and which least, and how many intervals leave out zero.
+
+    Args:
+        less: less is better, as of NIQE: the lowest gain is the most.
+    """
+    known = rows.dropna(subset="gain").sort_values("gain", ascending=less, kind="stable")
     if known.empty:
         return NONE
     most, least = known.iloc[0], known.iloc[-1]

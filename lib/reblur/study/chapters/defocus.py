@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 from reblur.errors import ReblurError
 from reblur.study.analysis.claims import Claim, Side
 from reblur.study.chapters.scale_recurrent import data_names
@@ -32,8 +34,9 @@ LABELS = {
     "reblurring_noprior": "+ reblurring, no prior",
     "full_sr_edrb3": "full method on SR-EDRB3",
 }
+DRAWN = "thin_lens"  # the test set whose depth is drawn
 DATASETS = {
-    "thin_lens": "drawn depth",
+    DRAWN: "drawn depth",
     "thin_lens_misaligned_raw": "drawn depth, misaligned truth, raw",
     "thin_lens_misaligned_to_input": "drawn depth, GT warped to input",
     "thin_lens_misaligned_to_output": "drawn depth, GT warped to output",
@@ -137,6 +140,34 @@ def claims(dataset: str, levels: list[int]) -> list[Claim]:
         )
         for key, text, better, worse in steps
     ]
+
+
+def over_misalignment(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the summary for a figure over the misalignment: a line a variant, and aligned pairs
+    as the baseline at 0 px."""
+    at_zero = rows[rows["variant"] == "aligned"].assign(variant=BASELINE)
+    rows = pd.concat([at_zero, rows[~rows["variant"].isin(["aligned", BLURRED])]])
+    return rows.assign(label=rows["variant"].map(lambda name: LABELS.get(name, name)))
+
+
+def maps_in_words(rows: pd.DataFrame) -> str:
+    """Which maps of the blur say more than one value everywhere, by their error in pixels.
+
+    Args:
+        rows: of the summary, of one test set; their gain is over the best single value.
+    """
+    known = rows[(rows["metric"] == "mae") & rows["gain"].notna()]
+    if known.empty:
+        return "No map was scored against a known one yet."
+    said = []
+    for row in known.to_dict("records"):
+        error = f"{row['label']}: {row['mean']:.2f} px"
+        constant = f"{row['mean'] - row['gain']:.2f} px of one value everywhere"
+        if row["gain"] >= 0:
+            said.append(f"{error}, no better than the {constant}: the map has collapsed")
+        else:
+            said.append(f"{error} against the {constant}")
+    return f"{'; '.join(said)}."
 
 
 def runs(params: Params, profile: str) -> list[Run]:

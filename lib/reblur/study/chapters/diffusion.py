@@ -5,6 +5,7 @@ from typing import Any
 
 from reblur.files import sha256_of_value
 from reblur.networks.names import DENOISERS, class_of
+from reblur.study.chapters.diffusion_claims import DATASETS, label, side_label
 from reblur.study.chapters.stages import plain_stages
 from reblur.study.data.available import data_hashes
 from reblur.study.params import Params, merged, refuse_unknown
@@ -15,6 +16,7 @@ CHAPTER = "diffusion"
 TITLE = "Diffusion-synthesised pairs"
 DATA, TESTS = "reblur.study.data.made_pairs", "reblur.study.data.made_tests"
 DENOISER, MEASURES = "reblur.study.denoisers", "reblur.study.targets"
+__all__ = ["DATASETS", "label", "side_label"]  # what a comparison asks of a chapter
 REFINED, INITIAL, ORACLE = "refined", "softened", "oracle"
 Source = tuple[str, int | str | None]  # its name, and t0 of refined pairs
 

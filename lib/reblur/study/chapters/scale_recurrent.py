@@ -19,6 +19,7 @@ METHOD, RESIDUAL = "sr_edrb3", "sr_edrb3_skip"  # the paper's network; ours, whi
 MARGIN = 0.1  # dB: what 'little' means, fixed before any run
 #: The pilot that the others change, and by how many dB a change has to exceed it to be kept.
 PILOT, PILOT_MARGIN = "pilot", 0.03
+PILOT_PEER = "pilot_nafnet"  # stands beside the base and is no change of it
 SYNTHETIC = "synthetic"  # the test set of the training's own simulator
 LABELS = {
     BLURRED: "blurred input",
@@ -137,11 +138,12 @@ def pilots(rows: pd.DataFrame, datasets: Sequence[str]) -> pd.DataFrame:
         rows: of the summary, with `label`; those of other metrics than PSNR are passed over.
     """
     here = rows[rows["dataset"].isin(datasets) & (rows["metric"] == "psnr")]
-    by = here.pivot_table("gain", ["variant", "label"], "dataset", sort=False, dropna=False)
-    gains = by.reindex(columns=list(datasets)).mean(axis=1, skipna=False).reset_index(name="gain")
+    by = here.pivot(index="variant", columns="dataset", values="gain").reindex(columns=datasets)
+    gains = rows[["variant", "label"]].drop_duplicates(ignore_index=True)
+    gains["gain"] = gains["variant"].map(by.mean(axis=1, skipna=False))
     base = gains.loc[gains["variant"] == PILOT, "gain"].max()
     gains["excess"] = gains["gain"] - base
-    return gains.assign(kept=gains["excess"] > PILOT_MARGIN)
+    return gains.assign(kept=(gains["excess"] > PILOT_MARGIN) & (gains["variant"] != PILOT_PEER))
 
 
 def pilots_in_words(found: pd.DataFrame, datasets: Sequence[str]) -> str:

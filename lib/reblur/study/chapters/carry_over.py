@@ -1,0 +1,203 @@
+"""Chapter 4: which training pairs carry over to which real blur?
+
+One restorer, trained alike on each source of pairs that the other chapters of the profile make, and
+tested on the test sets of all of them.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from reblur.study.analysis.claims import Claim, Side
+from reblur.study.analysis.sentences import gain_in_words
+from reblur.study.chapters import defocus, diffusion, diffusion_claims, scale_recurrent
+from reblur.study.chapters.stages import plain_stages
+from reblur.study.params import Params, merged
+from reblur.study.rows import BLURRED, Run
+
+CHAPTER = "carry_over"
+TITLE = "Which training pairs carry over?"
+DATA, TESTS = "reblur.study.data.carry_over", "reblur.study.data.carry_over_tests"
+
+MIXTURE = "mixture"
+TASK = "deblur"  # the task of chapter 3 that keeps the size
+SOURCES = {
+    "motion": "synthetic motion",
+    "defocus": "thin-lens defocus",
+    "handmade": "Real-ESRGAN-like",
+    "refined": "diffusion-refined",
+    "oracle": "true camera (hidden)",
+    MIXTURE: "mixture of all",
+}
+DATASETS = {
+    **scale_recurrent.DATASETS,
+    **defocus.DATASETS,
+    TASK: "hidden camera",
+}
+#: The test set whose blur is made as a source's is.
+OWN = {"motion": "synthetic", "defocus": "thin_lens", "oracle": TASK}
+
+
+def label(fields: Mapping[str, Any]) -> str:
+    """What people call a configuration: its source of pairs."""
+    if fields["variant"] == BLURRED:
+        return "blurred input"
+    return SOURCES.get(fields["source"], str(fields["source"]))
+
+
+def side_label(side: Side) -> str:
+    """What people call a side of a claim's pair."""
+    return label({"variant": side} if isinstance(side, str) else {"variant": "", **side})
+
+
+def runs(params: Params, profile: str) -> list[Run]:
+    """Every run that a profile asks for: each restorer on each source of pairs, with each seed."""
+    part = params.profile(profile).part(CHAPTER)
+    return [
+        Run(CHAPTER, name, params.carry_over.variants[name].network, seed, source=source)
+        for name in part.variants
+        for source in part.sources
+        for seed in part.seeds_of.get(name, part.seeds)
+    ]
+
+
+def claims(sources: list[str], variant: str) -> list[Claim]:
+    """What is put to the test: a source is the best on blur of its own kind, and the mixture is
+    no worse than 0.1 dB than the best there."""
+    here = [source for source in OWN if source in sources]
+
+    def side(source: str) -> dict[str, Any]:
+        return {"variant": variant, "source": source}
+
+    found = [
+        Claim(
+            f"own_{source}",
+            f"On {DATASETS[OWN[source]]}, pairs of {SOURCES[source]} teach more than any others.",
+            "this study",
+            "best",
+            (side(source), *(side(o) for o in sources if o not in (source, MIXTURE))),
+            OWN[source],
+        )
+        for source in here
+    ]
+    if MIXTURE not in sources:
+        return found
+    return found + [
+        Claim(
+            f"mixture_{source}",
+            f"On {DATASETS[OWN[source]]}, the mixture is within 0.1 dB of {SOURCES[source]}.",
+            "this study",
+            "within",
+            ((side(MIXTURE), side(source)),),
+            OWN[source],
+            margin=0.1,
+        )
+        for source in here
+    ]
+
+
+def what_carries_over(rows: pd.DataFrame) -> list[str]:
+    """Sentences: on how many test sets each source gains for certain, and the best one of each.
+
+    Args:
+        rows: of the summary, gains in PSNR with `label`, one row a source and test set.
+    """
+    known = rows[rows["gain"].notna() & (rows["variant"] != BLURRED)]
+    if known.empty:
+        return ["None of these was run in this profile."]
+    sets = known["dataset"].nunique()
+    said = []
+    for name, mine in known.groupby("label", sort=False):
+        above, below = (mine["gain_low"] > 0).sum(), (mine["gain_high"] < 0).sum()
+        said.append(f"{name} gains on {above} of {sets} test sets and loses on {below}")
+    best = known.loc[known.groupby("dataset", sort=False)["gain"].idxmax()]
+    named = [
+        f"{DATASETS.get(row['dataset'], row['dataset'])}: {row['label']} {gain_in_words(row)}"
+        for _, row in best.iterrows()
+    ]
+    return [
+        f"By intervals that leave out zero, {'; '.join(said)}.",
+        f"The most on each: {'; '.join(named)}.",
+    ]
+
+
+def configuration(params: Params, profile: str, run: Run) -> dict[str, Any]:
+    """What a run trains and is tested on, as JSON values (see `reblur.study.runs.recipe`).
+
+    Raises:
+        ReblurError: the profile lacks the chapter that a source comes from.
+    """
+    part = params.profile(profile).part(CHAPTER)
+    variant = params.carry_over.variants[run.variant]
+    wanted = [run.source] if run.source != MIXTURE else [s for s in part.sources if s != MIXTURE]
+    return {
+        "network": {"name": run.network, "options": {**part.networks, **variant.options}},
+        "training": merged(part.training, variant.training),
+        "data": {
+            "sources": {str(name): pairs_of(params, profile, str(name), run.seed) for name in wanted}
+        },
+        "crop": variant.crop or part.crop,
+        "objective": {"loss": variant.loss or part.loss},
+        "tests": tests_of(params, profile),
+    }
+
+
+def pairs_of(params: Params, profile: str, source: str, seed: int) -> dict[str, Any]:
+    """`made_by`, the module of the data, and the `data` from which it makes a source's pairs."""
+    module = {"motion": scale_recurrent, "defocus": defocus}.get(source, diffusion)
+    if module is not diffusion:
+        run = module.runs(params, profile)[0]
+        data = module.configuration(params, profile, run)["data"] | {"validation": None}
+        if source == "defocus" and not data["pairs"]:
+            data["defocus"] = {**data["defocus"], "misalignment_px": 0}
+        return {"made_by": module.DATA, "data": data}
+    start = part.t0 if (part := params.profile(profile).part(CHAPTER)) else None
+    t0 = start if source == diffusion_claims.REFINED else None
+    data = diffusion.pairs_recipe(params, profile, TASK, source, t0, seed)
+    return {"made_by": diffusion.DATA, "data": data}
+
+
+def tests_of(params: Params, profile: str) -> dict[str, Any]:
+    """Chapter → its test sets, of every other chapter of the profile."""
+    found: dict[str, Any] = {}
+    for module in (scale_recurrent, defocus):
+        if module.CHAPTER in params.profile(profile).chapters:
+            run = module.runs(params, profile)[0]
+            config = module.configuration(params, profile, run)
+            found[module.CHAPTER] = config["tests"]
+            if module is defocus:
+                made = {"configuration": {"data": config["data"]}, "tests": config["tests"]}
+                found[module.CHAPTER] = made
+    part = params.profile(profile).diffusion
+    if part is not None and TASK in part.tasks:
+        domain = diffusion.domain_of(params, profile, TASK)
+        sizes = {name: getattr(part.data, name) for name in ("tests", "test_size")}
+        found["diffusion"] = {"domain": domain, "target": None, **sizes}
+    return found
+
+
+def data_names(config: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """(data sets that training reads, data sets that the test sets are made of)."""
+    trained, tested, tests = [], [], config["tests"]
+    for described in config["data"]["sources"].values():
+        data = described["data"]
+        named = data["data"] if described["made_by"] == diffusion.DATA else data["photographs"]
+        trained += [data["pairs"]] if named is data.get("photographs") and data["pairs"] else named
+    plain = {"pairs": None, "photographs": []}
+    for part in (tests.get("scale_recurrent"), tests.get("defocus", {}).get("tests")):
+        if part:
+            tested += scale_recurrent.data_names({"data": plain, "tests": part})[1]
+    tested += tests["diffusion"]["domain"]["images"] if "diffusion" in tests else []
+    return list(trained), tested
+
+
+def all_data(params: Params, profile: str) -> list[str]:
+    """Every data set or folder that the chapter reads in a profile."""
+    found = [data_names(configuration(params, profile, run)) for run in runs(params, profile)]
+    return sorted({name for names in found for part in names for name in part})
+
+
+def stage_recipes(params: Params, profile: str) -> dict[str, dict[str, Any]]:
+    """What the chapter's stages beside its runs depend on: name → recipe."""
+    return plain_stages(params, profile, CHAPTER)

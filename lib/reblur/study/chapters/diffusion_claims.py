@@ -1,0 +1,202 @@
+"""Chapter 3's names, the rule that chooses the start step, and what is put to the test."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from reblur.study.analysis.claims import Claim, Side
+from reblur.study.analysis.scores import PAIRS
+from reblur.study.rows import BLURRED
+
+PAPER = "Diffusion-synthesised training pairs, arXiv 2303.06994"
+CLEAN, HANDMADE, INITIAL, REFINED, ORACLE = "clean", "handmade", "softened", "refined", "oracle"
+TARGET = "target"  # the source of the floor: the target's images against each other
+#: The data set of what was measured of pairs; a sampler's cost has the sampler's name.
+MEASURED = "pairs"
+SOURCES = {
+    CLEAN: "bicubic",
+    HANDMADE: "Real-ESRGAN-like",
+    INITIAL: "mild",
+    REFINED: "diffusion-refined",
+    ORACLE: "true camera",
+    TARGET: "target (floor)",
+}
+#: Tasks that keep the size: one Gaussian blur stands in the place of a bicubic reduction.
+BLURS = ("deblur", "real_faces")
+RESTORERS = {
+    "rrdb": "RRDB",
+    "nafnet": "NAFNet",
+    "sr_edrb3": "SR-EDRB3",
+    "sr_edrb3_skip": "SR-EDRB3 + skip",
+}
+DATASETS = {
+    "superres": "super-resolution",
+    "deblur": "deblurring",
+    "faces": "faces",
+    "real_superres": "real photographs",
+    "real_faces": "real faces",
+}
+
+
+def label(fields: Mapping[str, Any]) -> str:
+    """What people call a configuration: its restorer and its source of pairs, 'RRDB: mild'."""
+    if fields["variant"] == BLURRED:
+        return "low-quality input"
+    name = source_label(fields.get("task"), fields.get("source"), fields.get("t0"))
+    restorer = RESTORERS.get(fields["variant"], fields["variant"])
+    return name if fields["variant"] == PAIRS else f"{restorer}: {name}"
+
+
+def source_label(task: str | None, source: str | None, t0: int | str | None = None) -> str:
+    """What people call a source of pairs: 'mild', 'diffusion-refined, t₀ = 100'."""
+    if source == CLEAN and task in BLURS:
+        return "Gaussian blur"
+    name = SOURCES.get(source or "", str(source))
+    if t0 is None or t0 != t0:
+        return name
+    return f"{name}, t₀ {'drawn' if t0 == 'drawn' else f'= {t0}'}"
+
+
+def side_label(side: Side) -> str:
+    """What people call a side of a claim's pair."""
+    return label({"variant": side} if isinstance(side, str) else dict(side))
+
+
+def trade_off(measured: pd.DataFrame, task: str, metric: str, bound: float) -> pd.DataFrame:
+    """How near each source of a task comes to the target, and how far its content moved: `label`,
+    `panel`, `source`, `t0`, `distance` and `deviation` with _low and _high, `floor`, `chosen`.
+
+    chosen: by the rule, which was fixed before anything was measured: the smallest distance of
+    those whose content deviates by at most `bound` from the images that refinement starts from;
+    they themselves, t₀ = 0, are a choice. Of equal ones the smaller t₀.
+
+    Args:
+        measured: `summarise` of `read_measures`.
+        metric: the distance.
+    """
+    here = measured[(measured["task"] == task) & (measured["dataset"] == MEASURED)]
+    found: dict[tuple[Any, Any], dict[str, Any]] = {}
+    for row in here[here["variant"] == PAIRS].to_dict("records"):
+        key = row["source"], None if pd.isna(row["t0"]) else row["t0"]
+        what = {metric: "distance", "content_deviation": "deviation"}.get(row["metric"])
+        if what is not None:
+            ends = {f"{what}_{end}": row[end] for end in ("low", "high")}
+            found.setdefault(key, {}).update({what: row["mean"], **ends})
+    floor = found.pop((TARGET, None), {}).get("distance", float("nan"))
+    records = [
+        {
+            "label": source_label(task, source, t0) + ", t₀ = 0" * (source == INITIAL),
+            "panel": DATASETS.get(task, task),
+            "source": source,
+            "t0": t0,
+            "floor": floor,
+            **values,
+        }
+        for (source, t0), values in found.items()
+    ]
+    columns = ["label", "panel", "source", "t0", "distance", "deviation", "floor"]
+    frame = pd.DataFrame(records, columns=None if records else columns)
+    best = _best(frame, bound, (INITIAL, REFINED))
+    return frame.assign(chosen=[n == best for n in frame.index])
+
+
+def _best(frame: pd.DataFrame, bound: float, sources: Iterable[str]) -> Any:
+    """The index of the rule's choice among `sources`; None if there is none."""
+    kept = []
+    for index, row in frame.iterrows():
+        start = 0 if row["source"] == INITIAL else row["t0"]
+        counts = row["source"] in sources and isinstance(start, int)
+        if counts and pd.notna(row["distance"]) and row["deviation"] <= bound:
+            kept.append((row["distance"], start, index))
+    return min(kept)[2] if kept else None
+
+
+def best_start(frame: pd.DataFrame, bound: float) -> int | None:
+    """The start step of the nearest refined source within the bound; None if there is none.
+
+    Args:
+        frame: `trade_off`.
+    """
+    index = _best(frame, bound, (REFINED,))
+    return None if index is None else int(frame.loc[index, "t0"])
+
+
+def rule_in_words(frame: pd.DataFrame, bound: float) -> str:
+    """What the rule chooses, and what refining the images changed; '' where nothing was measured.
+
+    Args:
+        frame: `trade_off`.
+    """
+    if frame.empty:
+        return ""
+    task, chosen = frame["panel"].iloc[0].capitalize(), frame[frame["chosen"]]
+    if chosen.empty:
+        return f"{task}: no source was measured within the bound."
+    row, start = chosen.iloc[0], best_start(frame, bound)
+    name = "not to refine (t₀ = 0)" if row["source"] == INITIAL else f"t₀ = {row['t0']}"
+    said = f"{task}: the rule chooses {name}, at a distance of {row['distance']:.3g}"
+    said += f" (floor {row['floor']:.3g})" if pd.notna(row["floor"]) else ""
+    if start is None:
+        return f"{said}; no refined source keeps its content within the bound."
+    if row["source"] == INITIAL:
+        return f"{said}; the nearest refined source within the bound has t₀ = {start}."
+    mild = frame.loc[frame["source"] == INITIAL, "distance"]
+    return f"{said}; unrefined pairs are at {mild.iloc[0]:.3g}." if len(mild) else f"{said}."
+
+
+def claims(
+    task: str, variant: str, sources: Sequence[tuple[str, Any]], start: int | None
+) -> list[Claim]:
+    """What is put to the test for a task with a hidden camera, with one restorer.
+
+    Args:
+        sources: those of the task's pairs that were asked for, with their t₀.
+        start: `best_start`; None: what is claimed of refined pairs cannot be told.
+    """
+    place, restorer = DATASETS.get(task, task), RESTORERS.get(variant, variant)
+
+    def side(source: str, t0: Any = None) -> dict[str, Any]:
+        return {"task": task, "variant": variant, "source": source, "t0": t0}
+
+    def claim(key: str, text: str, by: str, ours: Side, *theirs: Side, asked: str = "") -> Claim:
+        words = f"{place.capitalize()}, {restorer}: {text}"
+        pairs = tuple((ours, other) for other in theirs)
+        return Claim(f"{task}_{key}", words, by, "greater", pairs, task, question=asked)
+
+    found = []
+    if start is not None:
+        ours, refined = side(REFINED, start), f"diffusion-refined pairs (t₀ = {start})"
+        found = [
+            claim(
+                "softened",
+                f"{refined} beat the mild degradation that they start from.",
+                PAPER,
+                ours,
+                side(INITIAL),
+                asked=f"{place.capitalize()}: do diffusion-refined pairs beat the degradation that "
+                "they start from?",
+            ),
+            claim(
+                "handmade", f"{refined} beat Real-ESRGAN-like ones.", PAPER, ours, side(HANDMADE)
+            ),
+        ]
+    plain = source_label(task, CLEAN)
+    others = [side(*source) for source in sources if source[0] != ORACLE]
+    return [
+        *found,
+        claim(
+            "clean",
+            f"Real-ESRGAN-like pairs beat {plain}.",
+            "this study",
+            side(HANDMADE),
+            side(CLEAN),
+        ),
+        claim(
+            "oracle",
+            "the true camera's pairs beat every other source.",
+            "this study",
+            side(ORACLE),
+            *others,
+        ),
+    ]
