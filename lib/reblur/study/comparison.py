@@ -13,6 +13,7 @@ from IPython.display import Markdown, display
 from reblur.datasets.images.pairs import Pair
 from reblur.study.analysis.claims import Claim, judge
 from reblur.study.analysis.metrics import write_metrics
+from reblur.study.analysis.pictures import panel
 from reblur.study.analysis.scores import costs, matching, read_curves, read_facts, read_scores
 from reblur.study.analysis.sentences import most_and_least
 from reblur.study.analysis.summary import summarise
@@ -31,6 +32,7 @@ RULE = (
     "all its differences lie on its side, refuted if one lies on the other side, and inconclusive "
     "otherwise."
 )
+CROPS = "The square: where the blur took most detail, whatever the results. PSNR: whole image."
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,15 @@ class Comparison:
             return []
         pairs = sets(recipe(self.params, self.profile, shown[0])).get(dataset, [])
         return examples(pairs, self.root, shown, self.scores, dataset, self.chapter.label)
+
+    def show_examples(self, found: Sequence[Example], key: str = "panel") -> None:
+        """Display a slider of each example, and write and display a panel of crops where pictures
+        were kept."""
+        display(*found)
+        if not any(image is not None for one in found for image in one.restored.values()):
+            return
+        rows, places = [one.crops() for one in found], [one.place for one in found]
+        self.show_figure(panel(rows, key=key, title="Crops.", caption=CROPS, labels=places))
 
 
 def compare(profile: str, chapter: str, folder: str = "") -> Comparison:

@@ -191,12 +191,21 @@ class DiffusionPart(Part):
     synthesis: Synthesis
 
 
+class CarryOverPart(Part):
+    """Pairs and tests are those of the profile's other chapters."""
+
+    sources: tuple[Literal["motion", "defocus", "handmade", "refined", "oracle", "mixture"], ...]
+    t0: PositiveInt | Literal["drawn"]  # of the refined pairs
+    loss: Literal["mse", "charbonnier"]
+
+
 class Profile(Options):
     evidence: bool
     machine: Machine
     scale_recurrent: ScaleRecurrentPart | None = None
     defocus: DefocusPart | None = None
     diffusion: DiffusionPart | None = None
+    carry_over: CarryOverPart | None = None
 
     @property
     def chapters(self) -> list[str]:
@@ -212,6 +221,10 @@ class Profile(Options):
         return found
 
 
+class CarryOver(Options):
+    variants: dict[str, Variant]
+
+
 class Restore(Options):
     """Which weights restore where none are named (`evaluation.weights` reads it by itself)."""
 
@@ -223,6 +236,7 @@ class Params(Options):
     scale_recurrent: ScaleRecurrent
     defocus: Defocus
     diffusion: Diffusion
+    carry_over: CarryOver
     restore: Restore
     profiles: dict[str, Profile]
 
@@ -232,7 +246,7 @@ class Params(Options):
 
 
 #: The chapters in their order: sections of params.yaml and of a profile, modules of `chapters`.
-CHAPTERS = ("scale_recurrent", "defocus", "diffusion")
+CHAPTERS = ("scale_recurrent", "defocus", "diffusion", "carry_over")
 
 
 class _Yaml12(yaml.SafeLoader):

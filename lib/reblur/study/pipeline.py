@@ -45,8 +45,8 @@ def pipeline_of(params: Params, profile: str) -> dict[str, Any]:
     """What the stages of a profile run over: chapters, runs, and targets of chapter 3."""
     runs = all_runs(params, profile)
     entry: dict[str, Any] = {"chapters": dict.fromkeys(params.profile(profile).chapters, "")}
-    plain = [run for run in runs if run.source is None]
-    made = [run for run in runs if run.source is not None]
+    plain = [run for run in runs if run.task is None]
+    made = [run for run in runs if run.task is not None]
     if plain:
         entry["train"] = {run.name: run.folder.as_posix() for run in plain}
     if made:
@@ -178,8 +178,8 @@ def plan(params: Params, profile: str, root: Path) -> None:
     """Bring the test data of a profile and write its recipes, those that have changed alone."""
     asked: dict[str, bool] = {}
     for chapter in params.profile(profile).chapters:
-        real = params.profile(profile).part(chapter).data.real
-        asked |= dict.fromkeys(real.sets, real.download)
+        if data := getattr(params.profile(profile).part(chapter), "data", None):
+            asked |= dict.fromkeys(data.real.sets, data.real.download)
     note_available(profile, asked)
     recipes: dict[str, Any] = {}
     for chapter in params.profile(profile).chapters:

@@ -135,7 +135,9 @@ def configuration(params: Params, profile: str, run: Run) -> dict[str, Any]:
         "network": {"name": run.network, "options": {**part.networks, **variant.options}},
         "training": merged(part.training, variant.training),
         "data": {
-            "sources": {str(name): pairs_of(params, profile, str(name), run.seed) for name in wanted}
+            "sources": {
+                str(name): pairs_of(params, profile, str(name), run.seed) for name in wanted
+            }
         },
         "crop": variant.crop or part.crop,
         "objective": {"loss": variant.loss or part.loss},

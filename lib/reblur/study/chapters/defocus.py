@@ -57,6 +57,11 @@ def label(fields: Mapping[str, Any]) -> str:
     return f"{name}, {int(level)} px"
 
 
+def step_label(fields: Mapping[str, Any]) -> str:
+    """`label` where all configurations are of one level."""
+    return LABELS.get(fields["variant"], fields["variant"])
+
+
 def side_label(side: Side) -> str:
     """What people call a side of a claim's pair."""
     return label({"variant": side} if isinstance(side, str) else dict(side))

@@ -24,9 +24,7 @@ class Mixture:
     def __init__(self, sources: Sequence[Source]) -> None:
         self.sources = list(sources)
 
-    def batch(
-        self, seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
-    ) -> Batch:
+    def batch(self, seed: int, indices: Sequence[int], device: torch.device | str = "cpu") -> Batch:
         """Samples (seed, i) as {"blurred", "sharp"}, float32 in [0, 1]; what else a source gives
         with a sample is left out."""
         rows: dict[int, dict[str, Tensor]] = {}
@@ -43,9 +41,7 @@ class Mixture:
 
 def from_photographs(config: Mapping[str, Any]) -> Mixture:
     """Training samples of the recipe's sources; those of one source alone are a mixture of one."""
-    return Mixture(
-        [_source(config, described) for described in config["data"]["sources"].values()]
-    )
+    return Mixture([_source(config, described) for described in config["data"]["sources"].values()])
 
 
 def _source(config: Mapping[str, Any], described: Mapping[str, Any]) -> Source:
