@@ -1,5 +1,6 @@
 """The notebooks that compare: executed from their own folder on made results, and rendered."""
 
+import json
 import re
 import shutil
 
@@ -12,12 +13,13 @@ from PIL import Image
 import made_results as made
 from reblur.datasets.catalogue.manifests import project_root
 from reblur.study.analysis.sentences import against_zero, gain_in_words, most_and_least, with_seeds
-from reblur.study.chapters import scale_recurrent
-from reblur.study.notebooks import execute
+from reblur.study.notebooks import declared_parameters, execute
 from reblur.study.params import read_params
 from reblur.study.report import render
+from reblur.study.runs import chapter_module
 
 TRAINED = {"ss": 0.1, "sc": -0.05, "sr_edrb3": 0.3, "sr_edrb3_skip": 0.55}
+CHAPTERS = ("scale_recurrent", "defocus", "diffusion", "carry_over")
 
 
 @pytest.fixture
@@ -29,10 +31,14 @@ def project(tmp_path):
     return tmp_path
 
 
-def make_results(project, gains):
+def runs_of(project, chapter):
+    return chapter_module(chapter).runs(read_params(project / "params.yaml"), "demo")
+
+
+def make_chapter_1(project, gains):
     """Made runs of profile demo; the test images are those of the test set, by their names."""
     root = project / "results" / "demo"
-    runs = scale_recurrent.runs(read_params(project / "params.yaml"), "demo")
+    runs = runs_of(project, "scale_recurrent")
     made.write_study(root, runs, gains, datasets=("synthetic", "gopro_0372"))
     for run in runs:
         if run.variant in ("ss", "sr_edrb3_skip"):
@@ -43,57 +49,98 @@ def make_results(project, gains):
     for path in root.glob("**/scores.csv"):  # the test set has 12 images
         scores = pd.read_csv(path, dtype=str)
         scores[scores["image"].astype(int) < 12].to_csv(path, index=False)
-    return root
 
 
-def run_and_render(project, name):
-    """The page's text, from a kernel that starts in notebooks/ as JupyterLab's do."""
-    root = project / "results" / "demo"
-    copy = root / "notebooks" / f"{name}.ipynb"
-    notebooks = project / "notebooks"
-    execute(notebooks / f"{name}.ipynb", copy, {"profile": "demo"}, working_folder=notebooks)
+def run_and_render(project, chapter, folder=""):
+    """The page and its text, from a kernel that starts in notebooks/ as JupyterLab's do."""
+    root, notebooks = project / "results" / "demo", project / "notebooks"
+    copy = root / "notebooks" / f"compare_{chapter}.ipynb"
+    given = {"profile": "demo", "folder": str(folder)}
+    execute(notebooks / copy.name, copy, given, working_folder=notebooks)
     assert not (notebooks / "results").exists()
     _, page = render([copy], root / "report", "Reblur")
+    assert page.stat().st_size < 5_000_000
     body = re.sub(r"<(style|script).*?</\1>", "", page.read_text(), flags=re.DOTALL)
     return page, " ".join(re.sub(r"<[^>]+>", " ", body).split())
 
 
+def files(folder):
+    return {path.name for path in folder.iterdir()}
+
+
 @pytest.mark.slow
 def test_chapter_1_is_compared_from_its_own_folder(project):
-    root = make_results(project, TRAINED)
-    page, words = run_and_render(project, "compare_scale_recurrent")
-    assert page.stat().st_size < 5_000_000
+    make_chapter_1(project, TRAINED)
+    root = project / "results" / "demo"
+    page, words = run_and_render(project, "scale_recurrent")
     assert "Profile demo: no evidence." in words
     assert "4 of 20 configurations were run in this profile; not run: w/o R, RNN" in words
     assert "SR-EDRB3 + skip (ours) gains most, +0." in words
     assert "for this one trained network (1 seed)" in words
+    assert "What 15 minutes of a core buy" not in words  # the demo asks for no pilot
     assert page.read_text().count('class="slider"') == 3
-    for name in ("ablation", "test_sets", "scales", "recurrence", "upsampling", "peers"):
-        table = root / "tables" / "scale_recurrent" / f"{name}.csv"
-        assert table.is_file()
+    names = {"ablation", "test_sets", "scales", "recurrence", "upsampling", "peers"}
+    assert files(root / "tables" / "scale_recurrent") == {f"{name}.csv" for name in names}
+    for name in names:
         assert f'href="../tables/scale_recurrent/{name}.csv"' in page.read_text()
-    assert {path.name for path in (root / "figures" / "scale_recurrent").iterdir()} == {
-        "ablation.png", "losses.png", "panel.jpg", "validation.png",
+    assert files(root / "figures" / "scale_recurrent") == {
+        "overview.png", "losses.png", "panel.jpg", "validation.png",
     }  # fmt: skip
+    metrics = json.loads((root / "metrics" / "scale_recurrent.json").read_text())
+    ends = [metrics[f"ss.synthetic.{name}"] for name in ("low", "gain", "high")]
+    assert ends == sorted(ends)
 
 
 @pytest.mark.slow
-def test_chapter_1_without_a_run_says_so(project):
-    make_results(project, {})
-    page, words = run_and_render(project, "compare_scale_recurrent")
-    assert "0 of 20 configurations were run in this profile" in words
+def test_chapter_2_is_compared_into_another_folder(project):
+    made.write_defocus(project / "results" / "demo", runs_of(project, "defocus"))
+    again = project / "again"
+    _, words = run_and_render(project, "defocus", again)
+    assert not (project / "results" / "demo" / "tables").exists()
+    assert files(again / "tables" / "defocus") == {
+        "levels.csv", "ladder.csv", "prior.csv", "protocols.csv", "maps.csv",
+    }  # fmt: skip
+    assert {"levels.png", "ladder.png", "validation.png"} <= files(again / "figures" / "defocus")
+    assert files(again / "metrics") == {"defocus.json"}
+    assert "+ reblurring: 2.40 px, no better than the 2.00 px of one value everywhere" in words
+    assert "full method: 1.10 px against the 2.00 px" in words
+    assert "The full method beats the blurred input, learned at 8 px." in words
+    assert "Its picture was not kept." in words
+    assert "Real photographs, and measured depth" not in words  # nothing was scored on them
+
+
+@pytest.mark.slow
+def test_chapter_3_is_compared(project):
+    root = project / "results" / "demo"
+    made.write_diffusion(root, runs_of(project, "diffusion"))
+    page, words = run_and_render(project, "diffusion")
+    assert "Super-resolution: the rule chooses t₀ = 100, at a distance of 0.007" in words
+    assert "diffusion-refined pairs (t₀ = 100) beat the mild degradation" in words
+    assert "sde_dpmpp, 20 steps is the fastest, 4.50 images/s with 20 calls" in words
+    assert "Real photographs and faces" not in words  # the demo has no such task
+    assert "t₀ = 100.0" not in words
+    assert {"sources.png", "trade_off.png"} <= files(root / "figures" / "diffusion")
+    assert {"superres_rrdb.csv", "trade_off.csv", "cost.csv"} <= files(root / "tables/diffusion")
+
+
+@pytest.mark.slow
+def test_a_chapter_without_a_run_says_so(project):
+    page, words = run_and_render(project, "carry_over")
+    assert "0 of 3 configurations were run in this profile" in words
     assert "None of these was run in this profile." in words
     assert "Not drawn: none of the runs that it would show is there." in words
     assert '<img alt="' not in page.read_text()
+    for heading in ("Every source on every test set", "Pictures", "Training"):
+        assert f">{heading}" not in page.read_text()
 
 
-@pytest.mark.parametrize("name", ["compare_scale_recurrent"])
-def test_a_notebook_starts_at_the_project_root(name):
-    book = nbformat.read(project_root() / "notebooks" / f"{name}.ipynb", as_version=4)
-    first = next(
-        c for c in book.cells if c.cell_type == "code" and "parameters" not in str(c.metadata)
-    )
-    assert "os.chdir(project_root())" in first.source
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_notebook_starts_at_the_project_root(chapter):
+    path = project_root() / "notebooks" / f"compare_{chapter}.ipynb"
+    assert declared_parameters(path) == {"profile": "demo", "folder": ""}
+    codes = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    assert "os.chdir(project_root())" in codes[1].source
+    assert any("summary" in cell.metadata.get("tags", []) for cell in codes)
 
 
 def rows(*gains):
@@ -127,6 +174,10 @@ SOME = rows(
 )
 def test_a_sentence_has_the_numbers_of_its_rows(shown, sentence):
     assert most_and_least(shown) == sentence
+
+
+def test_where_less_is_better_the_lowest_gains_most():
+    assert most_and_least(SOME, less=True).startswith("SC gains most, -0.40 dB [-0.60, -0.10]; SR")
 
 
 def test_what_has_no_interval_has_none_in_words():

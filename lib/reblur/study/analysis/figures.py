@@ -89,7 +89,10 @@ def forest(
     ]
     grid[0].set_yticks(range(len(labels)), words)
     grid[0].set_ylim(len(labels) - 0.5, -0.5)
-    if len(panels) > 1:
+    if len(panels) > 1 and len(groups) > 1:  # beside a legend, one label would lie under it
+        for axes in grid:
+            axes.set_xlabel(fill(xlabel, 26))
+    elif len(panels) > 1:
         figure.supxlabel(xlabel, fontsize=9.5)
     legend_below(figure, grid[0], len(groups))
     dots = " Pale dots: single photographs." if points is not None else ""

@@ -11,7 +11,7 @@ that was asked for, and never read out of a folder's name.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -131,7 +131,8 @@ def costs(facts: pd.DataFrame) -> pd.DataFrame:
     same = (table["least"] == common) & (table["most"] == common)
     table["unequal"] = table["least"].notna() & ~same.fillna(False)
     table["trained"] = [f"{d} of {a}" for d, a in table[["done", "asked"]].itertuples(index=False)]
-    return table.drop(columns=["least", "most", "done", "asked"]).astype({"t0": object})
+    table["t0"] = start_steps(table["t0"])
+    return table.drop(columns=["least", "most", "done", "asked"])
 
 
 def read_curves(root: Path, runs: Sequence[Run]) -> pd.DataFrame:
@@ -164,7 +165,14 @@ def run_frame(runs: Sequence[Run]) -> pd.DataFrame:
     "drawn"."""
     frame = pd.DataFrame([run.as_dict() for run in runs], columns=list(RUN_FIELDS))
     words = dict.fromkeys(("chapter", "task", "variant", "network", "source"), "str")
-    return frame.astype({**words, "level": "Int64", "t0": object, "seed": int})
+    frame["t0"] = start_steps([run.t0 for run in runs])
+    return frame.astype({**words, "level": "Int64", "seed": int})
+
+
+def start_steps(values: Iterable[Any]) -> pd.Series:
+    """A column of t0: whole numbers, "drawn", or None."""
+    found = [None if pd.isna(v) else v if isinstance(v, str) else int(v) for v in values]
+    return pd.Series(found, dtype=object)
 
 
 def matching(frame: pd.DataFrame, which: Which) -> pd.Series:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from reblur.errors import ReblurError
-from reblur.study.analysis.scores import PAIRS, Which, matching, run_frame
+from reblur.study.analysis.scores import PAIRS, Which, matching, run_frame, start_steps
 from reblur.study.analysis.statistics import (
     BOUNDS,
     LOWER_IS_BETTER,
@@ -105,7 +105,8 @@ def summarise(
     ]
     frame = pd.DataFrame(records, columns=list(SUMMARY_COLUMNS))
     words = ("chapter", "task", "variant", "network", "source", "dataset", "metric", "note")
-    return frame.astype(dict.fromkeys(words, "str") | {"level": "Int64", "t0": object})
+    frame["t0"] = start_steps(frame["t0"])
+    return frame.astype(dict.fromkeys(words, "str") | {"level": "Int64"})
 
 
 def summarise_bins(

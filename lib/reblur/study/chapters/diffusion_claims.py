@@ -48,6 +48,13 @@ def label(fields: Mapping[str, Any]) -> str:
     return name if fields["variant"] == PAIRS else f"{restorer}: {name}"
 
 
+def pairs_label(fields: Mapping[str, Any]) -> str:
+    """`label` where all configurations have one restorer."""
+    if fields["variant"] == BLURRED:
+        return label(fields)
+    return source_label(fields["task"], fields["source"], fields["t0"])
+
+
 def source_label(task: str | None, source: str | None, t0: int | str | None = None) -> str:
     """What people call a source of pairs: 'mild', 'diffusion-refined, t₀ = 100'."""
     if source == CLEAN and task in BLURS:

@@ -1,0 +1,96 @@
+"""Chapter 4: the other chapters' pairs as sources, and their test sets as its own."""
+
+import pytest
+import torch
+
+from reblur.datasets.catalogue.manifests import project_root
+from reblur.errors import ReblurError
+from reblur.study.chapters import carry_over, defocus, scale_recurrent
+from reblur.study.data import motion
+from reblur.study.data.carry_over import Mixture, from_photographs
+from reblur.study.params import Params, read_params
+from reblur.study.pipeline import pipeline_of
+from reblur.study.rows import Run
+from reblur.study.runs import recipe
+
+PARAMS = read_params(project_root() / "params.yaml")
+
+
+def run_of(source):
+    return Run("carry_over", "sr_edrb3_skip", "sr_edrb3_skip", 0, source=source)
+
+
+class Counted:
+    """A source whose sample i is i everywhere, marked with the source's number."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def batch(self, seed, indices, device):
+        values = torch.tensor([float(i) for i in indices]).reshape(-1, 1, 1, 1)
+        return {"blurred": values, "sharp": values + self.mark, "flow": values}
+
+
+def test_a_mixture_takes_its_sources_in_turn():
+    mixture = Mixture([Counted(100), Counted(200), Counted(300)])
+    batch = mixture.batch(0, [5, 0, 1, 2, 3])
+    assert set(batch) == {"blurred", "sharp"}
+    assert batch["blurred"].flatten().tolist() == [5, 0, 1, 2, 3]
+    assert (batch["sharp"] - batch["blurred"]).flatten().tolist() == [300, 100, 200, 300, 100]
+    again = mixture.batch(0, [2])
+    assert torch.equal(again["sharp"][0], batch["sharp"][3])
+
+
+def test_a_source_alone_gives_the_samples_of_its_chapter():
+    config = carry_over.configuration(PARAMS, "demo", run_of("motion"))
+    ours = from_photographs(config).batch(0, range(2))
+    run = scale_recurrent.runs(PARAMS, "demo")[0]
+    data = scale_recurrent.configuration(PARAMS, "demo", run)["data"]
+    theirs = motion.from_photographs({"data": data, "crop": config["crop"]}).batch(0, range(2))
+    assert torch.equal(ours["blurred"], theirs["blurred"])
+    assert ours["blurred"].shape == (2, 3, config["crop"], config["crop"])
+
+
+def test_pairs_of_defocus_are_aligned():
+    config = carry_over.configuration(PARAMS, "demo", run_of("defocus"))
+    data = config["data"]["sources"]["defocus"]["data"]
+    assert data["defocus"]["misalignment_px"] == 0
+    assert defocus.runs(PARAMS, "demo")  # the first of which may be of any level
+
+
+def test_a_mixture_holds_every_other_source_of_the_profile():
+    config = carry_over.configuration(PARAMS, "demo", run_of("mixture"))
+    assert list(config["data"]["sources"]) == ["motion", "defocus", "handmade"]
+    trained, tested = carry_over.data_names(config)
+    assert set(trained) == {"skimage_photographs"}
+    assert {"skimage_photographs", "gopro_0372", "focus_stack_pcb"} <= set(tested)
+
+
+def test_sources_differ_in_their_identity_and_share_their_tests():
+    made = [recipe(PARAMS, "demo", run_of(source)) for source in ("motion", "defocus")]
+    assert made[0]["identity"] != made[1]["identity"]
+    assert made[0]["tests"] == made[1]["tests"]
+    assert set(made[0]["tests"]) == {"scale_recurrent", "defocus", "diffusion"}
+
+
+def test_a_source_needs_the_chapter_that_it_comes_from():
+    values = PARAMS.as_dict()
+    values["profiles"]["demo"]["defocus"] = None
+    params = Params.from_dict(values, "params.yaml")
+    with pytest.raises(ReblurError, match="has no chapter 'defocus'"):
+        carry_over.configuration(params, "demo", run_of("defocus"))
+    found = carry_over.configuration(params, "demo", run_of("motion"))
+    assert set(found["tests"]) == {"scale_recurrent", "diffusion"}
+
+
+def test_its_runs_are_trained_as_those_of_chapter_1():
+    entry = pipeline_of(PARAMS, "demo")
+    assert entry["train"]["carry_over-sr_edrb3_skip-motion-0"] == run_of("motion").folder.as_posix()
+    assert not any(name.startswith("carry_over") for name in entry["restore"])
+
+
+def test_crops_of_all_sources_are_of_one_size():
+    for profile in ("demo", "cpu"):
+        part = PARAMS.profile(profile)
+        side = part.diffusion.data.low[carry_over.TASK]
+        assert part.carry_over.crop <= side * PARAMS.diffusion.tasks[carry_over.TASK].scale

@@ -1,0 +1,213 @@
+"""What a chapter makes of its numbers: rules, sentences, claims, and the metrics that DVC lists."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import made_results as made
+from reblur.datasets.catalogue.manifests import project_root
+from reblur.study.analysis.metrics import write_metrics
+from reblur.study.analysis.scores import read_measures, read_scores
+from reblur.study.analysis.summary import summarise
+from reblur.study.analysis.tables import labelled
+from reblur.study.chapters import carry_over, defocus, diffusion, diffusion_claims, scale_recurrent
+from reblur.study.params import read_params
+from reblur.study.rows import BLURRED, Run
+
+PARAMS = read_params(project_root() / "params.yaml")
+NAN = float("nan")
+
+
+def test_metrics_are_flat_and_name_configuration_and_test_set(tmp_path):
+    runs = [made.at_level(run, 8) for run in made.runs_of(["full"], 2, chapter="defocus")]
+    made.write_study(tmp_path, runs, {"full": 0.4})
+    summary = summarise(read_scores(tmp_path, runs), runs)
+    write_metrics(summary, tmp_path / "metrics.json")
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert set(found) == {
+        "blurred.synthetic.psnr",
+        *(f"full-8px.synthetic.{name}" for name in ("psnr", "gain", "low", "high")),
+    }
+    row = summary[(summary["variant"] == "full") & (summary["metric"] == "psnr")].iloc[0]
+    assert found["full-8px.synthetic.gain"] == round(row["gain"], 4)
+    assert found["full-8px.synthetic.high"] == round(row["gain_high"], 4)
+
+
+def test_metrics_leave_out_what_was_not_run(tmp_path):
+    runs = made.runs_of(["ss", "sc"], 1)
+    made.write_study(tmp_path, runs, {"ss": 0.4})
+    write_metrics(summarise(read_scores(tmp_path, runs), runs), tmp_path / "metrics.json")
+    assert not any(
+        name.startswith("sc.") for name in json.loads((tmp_path / "metrics.json").read_text())
+    )
+
+
+def pilot_rows(gains):
+    return pd.DataFrame(
+        [
+            {"variant": name, "label": name, "dataset": place, "metric": "psnr", "gain": gain}
+            for name, values in gains.items()
+            for place, gain in zip(("synthetic", "reds", "synthetic_gamma_1"), values, strict=True)
+        ]
+    )
+
+
+def test_the_pilots_rule_counts_each_test_set_once():
+    gains = {
+        "pilot": (1.0, 0.0, 0.0), "pilot_mse": (1.0, 0.1, -9.0), "pilot_halved": (1.04, 0.0, 9.0),
+        "pilot_nafnet": (2.0, 2.0, 0.0), "pilot_crop_96": (NAN, 1.0, 0.0),
+    }  # fmt: skip
+    places = ["synthetic", "reds"]
+    found = scale_recurrent.pilots(pilot_rows(gains), places).set_index("variant")
+    assert found["excess"].round(3).dropna().to_dict() == {
+        "pilot": 0.0, "pilot_mse": 0.05, "pilot_halved": 0.02, "pilot_nafnet": 1.5,
+    }  # fmt: skip
+    assert list(found.index[found["kept"]]) == ["pilot_mse"]  # another network is no change
+    words = scale_recurrent.pilots_in_words(found.reset_index(), places)
+    assert words.startswith("The ablation's recipe is the base with: pilot_mse (+0.05 dB).")
+    assert words.endswith("Not told: pilot_crop_96.")
+
+
+@pytest.mark.parametrize(
+    ("gains", "words"),
+    [
+        ({"pilot": (1, 1, 1), "pilot_mse": (1, 1, 1)}, "No change exceeds the base by enough"),
+        ({"pilot": (NAN,) * 3, "pilot_mse": (1, 1, 1)}, "The rule cannot be told yet"),
+    ],
+)
+def test_pilots_in_words(gains, words):
+    rows = pilot_rows({name: [float(gain) for gain in values] for name, values in gains.items()})
+    found = scale_recurrent.pilots(rows, ["synthetic"])
+    assert scale_recurrent.pilots_in_words(found, ["synthetic"]).startswith(words)
+
+
+def test_aligned_pairs_are_the_baseline_at_no_misalignment():
+    rows = pd.DataFrame(
+        {"variant": [BLURRED, "aligned", "baseline", "full"], "level": [None, 0, 8, 8]}
+    )
+    found = defocus.over_misalignment(rows)
+    assert found[["label", "level"]].values.tolist() == [
+        ["baseline", 0], ["baseline", 8], ["full method", 8],
+    ]  # fmt: skip
+
+
+def test_a_map_that_is_no_better_than_one_value_has_collapsed():
+    rows = pd.DataFrame(
+        {"label": ["full", "lost", "none"], "metric": "mae", "mean": [1.0, 2.5, NAN],
+         "gain": [-1.0, 0.5, NAN]}
+    )  # fmt: skip
+    words = defocus.maps_in_words(rows)
+    assert words.count("collapsed") == 1 and "lost: 2.50 px, no better than the 2.00 px" in words
+    assert "none" not in words
+    assert defocus.maps_in_words(rows.iloc[2:]) == "No map was scored against a known one yet."
+
+
+BOUND = 0.04
+
+
+def trade_off(distances, tmp_path, task="superres"):
+    """source or t0 → (distance, content deviation)."""
+    rows = [("target", None, "all", "swd", 0.004)]
+    for name, (distance, moved) in distances.items():
+        key = ("refined", name) if name == "drawn" or isinstance(name, int) else (name, None)
+        rows += [(*key, "all", "swd", distance), (*key, "00000", "content_deviation", moved)]
+    columns = ["source", "t0", "image", "metric", "value"]
+    frame = pd.DataFrame(rows, columns=columns).assign(dataset="pairs")
+    frame["photograph"] = frame["image"]
+    path = tmp_path / "targets" / f"{task}-0" / "measures.csv"
+    made.write_scores(path, frame, ["source", "t0"])
+    runs = [Run("diffusion", "rrdb", "rrdb", 0, task, None, "clean")]
+    measured = summarise(read_measures(tmp_path, runs), runs)
+    return diffusion_claims.trade_off(measured, task, "swd", BOUND)
+
+
+@pytest.mark.parametrize(
+    ("distances", "chosen", "start"),
+    [
+        ({"softened": (3, 0), 50: (2, 0.01), 100: (1, 0.03), 200: (0.5, 0.05)}, 100, 100),
+        ({"softened": (1, 0), 50: (2, 0.01), 100: (3, 0.01)}, None, 50),  # not to refine
+        ({"softened": (2, 0), 50: (2, 0.01)}, None, 50),  # of equal ones the smaller t0
+        ({"softened": (3, 0), "drawn": (1, 0.01), "clean": (0.1, 0)}, None, None),
+        ({"softened": (3, 0), 100: (1, 0.05)}, None, None),
+    ],
+)
+def test_the_rule_for_the_start_step(distances, chosen, start, tmp_path):
+    frame = trade_off(distances, tmp_path)
+    row = frame[frame["chosen"]].iloc[0]
+    assert (row["source"], row["t0"]) == (("refined", chosen) if chosen else ("softened", None))
+    assert diffusion_claims.best_start(frame, BOUND) == start
+    assert (frame["floor"] == 0.004).all()
+    words = diffusion_claims.rule_in_words(frame, BOUND)
+    assert ("not to refine (t₀ = 0)" in words) == (chosen is None)
+    assert ("no refined source keeps its content" in words) == (start is None)
+
+
+def test_no_measure_gives_no_choice():
+    measured = summarise(read_measures(project_root() / "nowhere", []), [])
+    frame = diffusion_claims.trade_off(measured, "faces", "swd", BOUND)
+    assert frame.empty and diffusion_claims.rule_in_words(frame, BOUND) == ""
+    assert diffusion_claims.best_start(frame, BOUND) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"variant": "rrdb", "task": "superres", "source": "clean", "t0": None}, "RRDB: bicubic"),
+        ({"variant": "nafnet", "task": "deblur", "source": "clean"}, "NAFNet: Gaussian blur"),
+        (
+            {"variant": "rrdb", "task": "faces", "source": "refined", "t0": 100},
+            "RRDB: diffusion-refined, t₀ = 100",
+        ),
+        (
+            {"variant": "pairs", "task": "faces", "source": "refined", "t0": "drawn"},
+            "diffusion-refined, t₀ drawn",
+        ),
+        ({"variant": "rrdb", "source": "oracle", "t0": np.nan}, "RRDB: true camera"),
+        ({"variant": BLURRED}, "low-quality input"),
+    ],
+)
+def test_names_of_sources(fields, words):
+    assert diffusion.label(fields) == words
+
+
+def test_what_is_claimed_of_refined_pairs_needs_a_start_step():
+    sources = diffusion.sources(PARAMS, "demo", "superres")
+    told = diffusion_claims.claims("superres", "rrdb", sources, 100)
+    untold = diffusion_claims.claims("superres", "rrdb", sources, None)
+    assert [c.key for c in told] == [
+        "superres_softened", "superres_handmade", "superres_clean", "superres_oracle",
+    ]  # fmt: skip
+    assert [c.key for c in untold] == ["superres_clean", "superres_oracle"]
+    ours, theirs = told[0].pairs[0]
+    assert (ours["source"], ours["t0"], theirs["source"]) == ("refined", 100, "softened")
+    assert len(told[-1].pairs) == len(sources) - 1
+    assert {c.dataset for c in told} == {"superres"}
+
+
+def test_sentences_of_what_carries_over():
+    runs = [Run("carry_over", "net", "net", 0, source=s) for s in ("motion", "defocus")]
+    rows = labelled(
+        pd.DataFrame(
+            [
+                {**run.as_dict(), "dataset": place, "metric": "psnr", "gain": gain,
+                 "gain_low": gain - 0.2, "gain_high": gain + 0.2, "note": ""}
+                for run, gains in zip(runs, ((1.0, -0.5), (0.1, 0.6)), strict=True)
+                for place, gain in zip(("synthetic", "thin_lens"), gains, strict=True)
+            ]
+        ),
+        carry_over.label,
+    )  # fmt: skip
+    first, second = carry_over.what_carries_over(rows)
+    assert "synthetic motion gains on 1 of 2 test sets and loses on 1;" in first
+    assert "thin-lens defocus gains on 1 of 2 test sets and loses on 0." in first
+    assert "drawn depth: thin-lens defocus +0.60 dB [+0.40, +0.80]" in second
+
+
+def test_each_source_is_claimed_to_be_the_best_at_home():
+    found = carry_over.claims(["motion", "defocus", "handmade", "mixture"], "net")
+    assert [(c.kind, c.dataset, len(c.pairs)) for c in found] == [
+        ("best", "synthetic", 2), ("best", "thin_lens", 2),
+        ("within", "synthetic", 1), ("within", "thin_lens", 1),
+    ]  # fmt: skip
