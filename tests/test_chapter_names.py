@@ -99,7 +99,8 @@ def test_a_map_that_is_no_better_than_one_value_has_collapsed():
          "gain": [-1.0, 0.5, NAN]}
     )  # fmt: skip
     words = defocus.maps_in_words(rows)
-    assert words.count("collapsed") == 1 and "lost: 2.50 px, no better than the 2.00 px" in words
+    assert words.count("collapsed") == 1
+    assert "lost: 2.50 px, no better than the 2.00 px" in words
     assert "none" not in words
     assert defocus.maps_in_words(rows.iloc[2:]) == "No map was scored against a known one yet."
 
@@ -147,7 +148,8 @@ def test_the_rule_for_the_start_step(distances, chosen, start, tmp_path):
 def test_no_measure_gives_no_choice():
     measured = summarise(read_measures(project_root() / "nowhere", []), [])
     frame = diffusion_claims.trade_off(measured, "faces", "swd", BOUND)
-    assert frame.empty and diffusion_claims.rule_in_words(frame, BOUND) == ""
+    assert frame.empty
+    assert diffusion_claims.rule_in_words(frame, BOUND) == ""
     assert diffusion_claims.best_start(frame, BOUND) is None
 
 

@@ -113,7 +113,7 @@ def test_chapter_2_is_compared_into_another_folder(project):
 def test_chapter_3_is_compared(project):
     root = project / "results" / "demo"
     made.write_diffusion(root, runs_of(project, "diffusion"))
-    page, words = run_and_render(project, "diffusion")
+    _, words = run_and_render(project, "diffusion")
     assert "Super-resolution: the rule chooses t₀ = 100, at a distance of 0.007" in words
     assert "diffusion-refined pairs (t₀ = 100) beat the mild degradation" in words
     assert "sde_dpmpp, 20 steps is the fastest, 4.50 images/s with 20 calls" in words

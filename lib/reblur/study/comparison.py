@@ -11,6 +11,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from reblur.datasets.images.pairs import Pair
+from reblur.errors import ReblurError
 from reblur.study.analysis.claims import Claim, judge
 from reblur.study.analysis.metrics import write_metrics
 from reblur.study.analysis.pictures import panel
@@ -18,7 +19,7 @@ from reblur.study.analysis.scores import costs, matching, read_curves, read_fact
 from reblur.study.analysis.sentences import most_and_least
 from reblur.study.analysis.summary import summarise
 from reblur.study.analysis.tables import labelled, not_run, table
-from reblur.study.display import demo_banner, see, show, verdicts
+from reblur.study.display import demo_banner, note, see, show, verdicts
 from reblur.study.examples import Example, examples
 from reblur.study.params import Params, read_params, results_folder
 from reblur.study.rows import BLURRED, Run
@@ -169,14 +170,18 @@ class Comparison:
 
     def examples(self, shown: Sequence[Run], dataset: str, sets: Sets) -> list[Example]:
         """Test photographs of the best, the median and the worst gain of the first run's
-        configuration; none where it was not run.
+        configuration; none where it was not run, or, which is said, the photographs are not here.
 
         Args:
             sets: makes the test sets of a recipe.
         """
         if not shown or not self.facts.loc[matching(self.facts, shown[0]), "done"].any():
             return []
-        pairs = sets(recipe(self.params, self.profile, shown[0])).get(dataset, [])
+        try:
+            pairs = sets(recipe(self.params, self.profile, shown[0])).get(dataset, [])
+        except ReblurError as error:
+            display(note(f"No pictures of {self.place(dataset)}: {error}"))
+            return []
         return examples(pairs, self.root, shown, self.scores, dataset, self.chapter.label)
 
     def show_examples(self, found: Sequence[Example], key: str = "panel") -> None:

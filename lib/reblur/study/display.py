@@ -29,7 +29,7 @@ def show(shown: Any, folder: Path | None = None) -> None:
             nothing is written.
     """
     if shown is None:
-        display(HTML(f'<p class="note">{NOTHING}</p>'))
+        display(note(NOTHING))
         return
     words = f"{getattr(shown, 'title', '')} {getattr(shown, 'caption', '')}".strip()
     kinds = ("image/png", "image/jpeg")
@@ -39,6 +39,11 @@ def show(shown: Any, folder: Path | None = None) -> None:
         display(HTML(f'<p class="caption"><strong>{title}</strong> {caption}</p>'))
     if folder is not None:
         display(links(shown.write(folder)))
+
+
+def note(text: str) -> HTML:
+    """A remark, smaller than what stands around it."""
+    return HTML(f'<p class="note">{html.escape(text)}</p>')
 
 
 def links(*files: str | Path) -> HTML:

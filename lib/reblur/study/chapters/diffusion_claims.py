@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from reblur.study.analysis.claims import Claim, Side
-from reblur.study.analysis.scores import PAIRS
+from reblur.study.analysis.scores import PAIRS, start_steps
 from reblur.study.rows import BLURRED
 
 PAPER = "Diffusion-synthesised training pairs, arXiv 2303.06994"
@@ -104,6 +104,7 @@ def trade_off(measured: pd.DataFrame, task: str, metric: str, bound: float) -> p
     ]
     columns = ["label", "panel", "source", "t0", "distance", "deviation", "floor"]
     frame = pd.DataFrame(records, columns=None if records else columns)
+    frame["t0"] = start_steps(frame["t0"])
     best = _best(frame, bound, (INITIAL, REFINED))
     return frame.assign(chosen=[n == best for n in frame.index])
 
