@@ -89,6 +89,19 @@ def test_its_runs_are_trained_as_those_of_chapter_1():
     assert not any(name.startswith("carry_over") for name in entry["restore"])
 
 
+def test_a_changed_notebook_is_compared_again(tmp_path, monkeypatch):
+    for name in ("data_manifests", "params.yaml"):
+        (tmp_path / name).symlink_to(project_root() / name)
+    monkeypatch.chdir(tmp_path)
+    before = carry_over.stage_recipes(PARAMS, "demo")["compare-carry_over"]
+    assert before["runs"] == [run.name for run in carry_over.runs(PARAMS, "demo")]
+    notebook = tmp_path / "notebooks" / "compare_carry_over.ipynb"
+    notebook.parent.mkdir()
+    notebook.write_text("{}")
+    after = carry_over.stage_recipes(PARAMS, "demo")["compare-carry_over"]
+    assert {key for key in before if before[key] != after[key]} == {"notebook"}
+
+
 def test_crops_of_all_sources_are_of_one_size():
     for profile in ("demo", "cpu"):
         part = PARAMS.profile(profile)

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from reblur.study.params import Params
+from reblur.files import sha256_of_file
+from reblur.study.params import Params, project_root
 from reblur.study.provenance import code_hash
 
 
@@ -27,14 +28,19 @@ def plain_stages(params: Params, profile: str, chapter: str) -> dict[str, dict[s
             "part": part.as_dict(),
             "evidence": params.profile(profile).evidence,
             "made_by": code_hash(analysis_code(chapter)),
+            "notebook": _hash_of_notebook(f"compare_{chapter}"),
         },
     }
 
 
 def analysis_code(chapter: str) -> list[str]:
     """What a chapter's tables and figures follow from: all of the analysis, and the chapter."""
-    from reblur.study import analysis
+    study = Path(__file__).parents[1]
+    files = [*study.glob("analysis/[a-z]*.py"), *study.glob(f"chapters/{chapter}*.py")]
+    found = [f"{path.parent.name}.{path.stem}" for path in sorted(files)]
+    return [f"reblur.study.{module}:*" for module in ("comparison", *found)]
 
-    names = sorted(path.stem for path in Path(analysis.__file__).parent.glob("[a-z]*.py"))
-    found = [f"reblur.study.analysis.{name}" for name in names]
-    return [f"{module}:*" for module in (*found, f"reblur.study.chapters.{chapter}")]
+
+def _hash_of_notebook(name: str) -> str | None:
+    path = project_root() / "notebooks" / f"{name}.ipynb"
+    return sha256_of_file(path) if path.is_file() else None
