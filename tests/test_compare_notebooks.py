@@ -177,7 +177,9 @@ def test_a_sentence_has_the_numbers_of_its_rows(shown, sentence):
 
 
 def test_where_less_is_better_the_lowest_gains_most():
-    assert most_and_least(SOME, less=True).startswith("SC gains most, -0.40 dB [-0.60, -0.10]; SR")
+    assert most_and_least(SOME, less=True).startswith(
+        "SC lowers it most, -0.40 dB [-0.60, -0.10]; SR"
+    )
 
 
 def test_what_has_no_interval_has_none_in_words():

@@ -33,7 +33,8 @@ def most_and_least(rows: pd.DataFrame, less: bool = False) -> str:
     if known.empty:
         return NONE
     most, least = known.iloc[0], known.iloc[-1]
-    said = f"{most['label']} gains most, {gain_in_words(most)}"
+    verb = "lowers it" if less else "gains"
+    said = f"{most['label']} {verb} most, {gain_in_words(most)}"
     if len(known) > 1:
         said += f"; {least['label']} least, {gain_in_words(least)}"
     return f"{said}. {against_zero(known)}"
