@@ -237,7 +237,8 @@ def heat_map(
     reach = float(np.nanmax(np.abs(means.to_numpy(dtype=float)))) or 1.0
     sns.heatmap(
         means.astype(float), annot=words.fillna(""), fmt="", cmap="vlag_r", vmin=-reach,
-        vmax=reach, ax=axes, linewidths=1, annot_kws={"fontsize": 8.5}, cbar_kws={"label": fill(bar, 24)},
+        vmax=reach, ax=axes, linewidths=1, annot_kws={"fontsize": 8.5},
+        cbar_kws={"label": fill(bar, 24)},
     )  # fmt: skip
     axes.set_facecolor(PALE)
     axes.grid(visible=False)
