@@ -158,6 +158,8 @@ def test_no_measure_gives_no_choice():
     [
         ({"variant": "rrdb", "task": "superres", "source": "clean", "t0": None}, "RRDB: bicubic"),
         ({"variant": "nafnet", "task": "deblur", "source": "clean"}, "NAFNet: Gaussian blur"),
+        ({"variant": "rrdb", "task": "deblur", "source": "handmade"}, "RRDB: BSRGAN-like"),
+        ({"variant": "rrdb", "task": "superres", "source": "handmade"}, "RRDB: Real-ESRGAN-like"),
         (
             {"variant": "rrdb", "task": "faces", "source": "refined", "t0": 100},
             "RRDB: diffusion-refined, t₀ = 100",

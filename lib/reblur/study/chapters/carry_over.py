@@ -25,7 +25,7 @@ TASK = "deblur"  # the task of chapter 3 that keeps the size
 SOURCES = {
     "motion": "synthetic motion",
     "defocus": "thin-lens defocus",
-    "handmade": "Real-ESRGAN-like",
+    "handmade": "BSRGAN-like",
     "refined": "diffusion-refined",
     "oracle": "true camera (hidden)",
     MIXTURE: "mixture of all",
@@ -64,7 +64,7 @@ def runs(params: Params, profile: str) -> list[Run]:
 
 def claims(sources: list[str], variant: str) -> list[Claim]:
     """What is put to the test: a source is the best on blur of its own kind, and the mixture is
-    no worse than 0.1 dB than the best there."""
+    within 0.1 dB of it there."""
     here = [source for source in OWN if source in sources]
 
     def side(source: str) -> dict[str, Any]:

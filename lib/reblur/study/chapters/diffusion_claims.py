@@ -22,8 +22,15 @@ SOURCES = {
     ORACLE: "true camera",
     TARGET: "target (floor)",
 }
-#: Tasks that keep the size: one Gaussian blur stands in the place of a bicubic reduction.
-BLURS = ("deblur", "real_faces")
+#: Names of sources whose recipe differs by the task: those that keep the size are clean by one
+#: Gaussian blur, and faces and deblurring have other hand-made chains than Real-ESRGAN's.
+OF_TASK = {
+    ("deblur", CLEAN): "Gaussian blur",
+    ("real_faces", CLEAN): "Gaussian blur",
+    ("deblur", HANDMADE): "BSRGAN-like",
+    ("faces", HANDMADE): "GFPGAN-like",
+    ("real_faces", HANDMADE): "GFPGAN-like",
+}
 RESTORERS = {
     "rrdb": "RRDB",
     "nafnet": "NAFNet",
@@ -57,9 +64,7 @@ def pairs_label(fields: Mapping[str, Any]) -> str:
 
 def source_label(task: str | None, source: str | None, t0: int | str | None = None) -> str:
     """What people call a source of pairs: 'mild', 'diffusion-refined, t₀ = 100'."""
-    if source == CLEAN and task in BLURS:
-        return "Gaussian blur"
-    name = SOURCES.get(source or "", str(source))
+    name = OF_TASK.get((task or "", source or "")) or SOURCES.get(source or "", str(source))
     if t0 is None or t0 != t0:
         return name
     return f"{name}, t₀ {'drawn' if t0 == 'drawn' else f'= {t0}'}"
@@ -172,6 +177,7 @@ def claims(
         pairs = tuple((ours, other) for other in theirs)
         return Claim(f"{task}_{key}", words, by, "greater", pairs, task, question=asked)
 
+    plain, hand = source_label(task, CLEAN), source_label(task, HANDMADE)
     found = []
     if start is not None:
         ours, refined = side(REFINED, start), f"diffusion-refined pairs (t₀ = {start})"
@@ -185,17 +191,14 @@ def claims(
                 asked=f"{place.capitalize()}: do diffusion-refined pairs beat the degradation that "
                 "they start from?",
             ),
-            claim(
-                "handmade", f"{refined} beat Real-ESRGAN-like ones.", PAPER, ours, side(HANDMADE)
-            ),
+            claim("handmade", f"{refined} beat {hand} ones.", PAPER, ours, side(HANDMADE)),
         ]
-    plain = source_label(task, CLEAN)
     others = [side(*source) for source in sources if source[0] != ORACLE]
     return [
         *found,
         claim(
             "clean",
-            f"Real-ESRGAN-like pairs beat {plain}.",
+            f"{hand} pairs beat {plain}.",
             "this study",
             side(HANDMADE),
             side(CLEAN),
