@@ -1,7 +1,8 @@
 # make study   the whole study, by DVC            make test    the tests
 # make lab     JupyterLab on the notebooks        make bench   ratios, measured side by side
 # make course  the course as pages, and students' notebooks
-# make lint    ruff, notebooks without outputs    make clean   what a demo run made
+# make app     a page that restores photographs  make lint    ruff, notebooks without outputs
+# make clean   what a demo run made
 PROFILE ?= demo
 PYTHON ?= python3
 VENV ?= .venv
@@ -16,7 +17,7 @@ BIN := $(ENVIRONMENT)/bin
 INSTALLED := $(ENVIRONMENT)/.reblur-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: reproduce study test lab course bench lint verify environment clean
+.PHONY: reproduce study test lab app course bench lint verify environment clean
 .DEFAULT_GOAL := study
 
 environment: $(INSTALLED)
@@ -45,6 +46,9 @@ lab: $(INSTALLED)
 
 course: $(INSTALLED)
 	@$(BIN)/python -m reblur.course notebooks/teach results/course
+
+app: $(INSTALLED)
+	@$(BIN)/reblur app $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(PORT),--port $(PORT))
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""`reblur deblur`: restore photographs on the command line."""
+"""`reblur deblur` and `reblur app`: restore photographs, on the command line or on a page."""
 
 import argparse
 import os
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
-    """Add `deblur` and `evaluate` to the command line."""
+    """Add `app`, `deblur` and `evaluate` to the command line."""
     add_evaluate(commands)
+    _add_app(commands)
     deblur = commands.add_parser(
         "deblur",
         help="restore photographs",
@@ -61,6 +62,26 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     deblur.add_argument("--overwrite", action="store_true", help="replace results that are there")
     deblur.set_defaults(run=run_deblur)
+
+
+def _add_app(commands: argparse._SubParsersAction) -> None:
+    app = commands.add_parser(
+        "app",
+        help="restore photographs on a page in the browser",
+        description="A page on which photographs are restored, for this machine alone. Photographs "
+        "and results are removed when it ends; download what is to stay.",
+    )
+    app.add_argument("--weights", type=Path, help="a .safetensors file to choose from, too")
+    app.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda …")
+    app.add_argument("--port", type=int, default=8765, help="default 8765; 0: any free one")
+    app.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    app.set_defaults(run=_run_app)
+
+
+def _run_app(arguments: argparse.Namespace) -> int:
+    from reblur.app import run_app
+
+    return run_app(arguments)
 
 
 def run_deblur(arguments: argparse.Namespace) -> int:
@@ -134,21 +155,14 @@ def run_deblur(arguments: argparse.Namespace) -> int:
 
 def _network(arguments: argparse.Namespace) -> "nn.Module":
     """The network that restores, on its device; which weights they are is told."""
-    from reblur.networks import denoiser_names
-    from reblur.networks.weights import load_network
-    from reblur.study.weights import describe, weights_for
+    from reblur.study.weights import describe, load_restorer, weights_for
 
     device = device_of(arguments.device)
     if arguments.weights:
         weights = describe(arguments.weights)
     else:
         weights = weights_for(arguments.task, _project())
-    network, _ = load_network(weights.path)
-    if network.config["name"] in denoiser_names():
-        raise ReblurError(
-            f"{weights.path}: is a diffusion model, which restores nothing by itself; name the "
-            "weights of a restorer, below results/<profile>/runs."
-        )
+    network = load_restorer(weights.path)
     print(weights, file=sys.stderr)
     worse = [name for name, gain in weights.gains.items() if gain <= 0]
     if worse:

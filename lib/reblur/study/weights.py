@@ -6,10 +6,10 @@ gain in PSNR over the blurred input decides, as a mean over its test sets.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,9 @@ from safetensors import SafetensorError, safe_open
 from reblur.errors import ReblurError
 from reblur.networks.weights import KEY
 from reblur.study.rows import BLURRED, Run
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,15 @@ class Weights:
         )
 
 
+def tasks_of(project: Path) -> tuple[str, ...]:
+    """The tasks of params.yaml's rule: "motion", "defocus", …
+
+    Raises:
+        ReblurError: no rule there.
+    """
+    return tuple(_rule(project)[1])
+
+
 def weights_for(task: str, project: Path) -> Weights:
     """The weights that params.yaml's rule chooses for a task ("motion", "defocus", …).
 
@@ -63,16 +75,15 @@ def weights_for(task: str, project: Path) -> Weights:
     Raises:
         ReblurError: no such task or rule, or no scored run with weights that it fits.
     """
-    try:
-        rule = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))["restore"]
-        profiles, tasks = list(rule["profiles"]), dict(rule["tasks"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise ReblurError(
-            f"{project / 'params.yaml'}: has no rule for weights (restore: profiles, tasks); name "
-            "a file with --weights."
-        ) from error
+    return next(all_weights_for(task, project))
+
+
+def all_weights_for(task: str, project: Path) -> Iterator[Weights]:
+    """All weights for a task, of each profile the best first; see `weights_for`."""
+    profiles, tasks = _rule(project)
     if task not in tasks:
         raise ReblurError(f"no task '{task}'; the choices are {', '.join(tasks)}.")
+    there = False
     for profile in profiles:
         root = project / "results" / profile
         found = [describe(path) for path in sorted(root.glob("weights/*.safetensors"))]
@@ -81,12 +92,43 @@ def weights_for(task: str, project: Path) -> Weights:
             for weights in found
             if weights.gains and all(weights.run.get(k) == v for k, v in tasks[task].items())
         ]
-        if fitting:
-            return max(fitting, key=lambda weights: np.mean([*weights.gains.values()]))
-    raise ReblurError(
-        f"{project / 'results'}: no trained weights for {task} here (profiles "
-        f"{', '.join(profiles)}); train some with 'make study', or name a file with --weights."
-    )
+        there = there or bool(fitting)
+        yield from sorted(fitting, key=lambda w: np.mean([*w.gains.values()]), reverse=True)
+    if not there:
+        raise ReblurError(
+            f"{project / 'results'}: no trained weights for {task} here (profiles "
+            f"{', '.join(profiles)}); train some with 'make study', or name a file with --weights."
+        )
+
+
+def _rule(project: Path) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """Profiles in their order; task → what the fields of a run must be."""
+    try:
+        rule = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))["restore"]
+        return list(rule["profiles"]), dict(rule["tasks"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise ReblurError(
+            f"{project / 'params.yaml'}: has no rule for weights (restore: profiles, tasks); name "
+            "a file with --weights."
+        ) from error
+
+
+def load_restorer(path: Path) -> "nn.Module":
+    """The network of a file of weights.
+
+    Raises:
+        ReblurError: see `load_network`; or a diffusion model's weights.
+    """
+    from reblur.networks import denoiser_names
+    from reblur.networks.weights import load_network
+
+    network, _ = load_network(path)
+    if network.config["name"] in denoiser_names():
+        raise ReblurError(
+            f"{path}: is a diffusion model, which restores nothing by itself; name the weights of "
+            "a restorer, below results/<profile>/runs."
+        )
+    return network
 
 
 def describe(path: Path) -> Weights:
