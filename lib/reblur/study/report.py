@@ -21,6 +21,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from reblur.errors import ReblurError
 from reblur.files import write_text
 from reblur.study.params import Params, project_root, results_folder
+from reblur.study.results_page import write_results
 from reblur.study.verify import write_provenance
 
 SUMMARY = "summary"  # the tag of cells whose outputs the index shows
@@ -165,4 +166,6 @@ def write_report(params: Params, profile: str) -> Path:
     copies = [root / "notebooks" / f"compare_{chapter}.ipynb" for chapter in chapters]
     index, *_ = render([c for c in copies if c.is_file()], root / "report", f"Reblur: {profile}")
     write_provenance(params, profile)
+    if params.profile(profile).evidence:
+        write_results(params)
     return index
