@@ -115,6 +115,9 @@ def test_a_book_is_built(tmp_path):
     assert "BEGIN SOLUTION" in pages["01_a"]
     assert "In order." in pages["teaching"]
     assert "BEGIN SOLUTION" not in (target / "students" / "01_a.ipynb").read_text()
+    executed = nbformat.read(target / "notebooks" / "01_a.ipynb", 4)
+    assert executed.cells[1].outputs
+    assert executed.cells[0].source.startswith("# 1 · Title")
 
 
 def test_equations_become_mathml_and_code_stays():
