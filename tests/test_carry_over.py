@@ -27,7 +27,7 @@ class Counted:
         self.mark = mark
 
     def batch(self, seed, indices, device):
-        values = torch.tensor([float(i) for i in indices]).reshape(-1, 1, 1, 1)
+        values = torch.tensor([float(i) for i in indices]).reshape(-1, 1, 1, 1).expand(-1, 3, 2, 2)
         return {"blurred": values, "sharp": values + self.mark, "flow": values}
 
 
@@ -35,8 +35,9 @@ def test_a_mixture_takes_its_sources_in_turn():
     mixture = Mixture([Counted(100), Counted(200), Counted(300)])
     batch = mixture.batch(0, [5, 0, 1, 2, 3])
     assert set(batch) == {"blurred", "sharp"}
-    assert batch["blurred"].flatten().tolist() == [5, 0, 1, 2, 3]
-    assert (batch["sharp"] - batch["blurred"]).flatten().tolist() == [300, 100, 200, 300, 100]
+    assert batch["blurred"][:, 0, 0, 0].tolist() == [5, 0, 1, 2, 3]
+    marks = batch["sharp"] - batch["blurred"]
+    assert marks[:, 0, 0, 0].tolist() == [300, 100, 200, 300, 100]
     again = mixture.batch(0, [2])
     assert torch.equal(again["sharp"][0], batch["sharp"][3])
 

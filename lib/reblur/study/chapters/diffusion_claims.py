@@ -62,10 +62,10 @@ def pairs_label(fields: Mapping[str, Any]) -> str:
     return source_label(fields["task"], fields["source"], fields["t0"])
 
 
-def source_label(task: str | None, source: str | None, t0: int | str | None = None) -> str:
+def source_label(task: str | None, source: str | None, t0: Any = None) -> str:
     """What people call a source of pairs: 'mild', 'diffusion-refined, t₀ = 100'."""
     name = OF_TASK.get((task or "", source or "")) or SOURCES.get(source or "", str(source))
-    if t0 is None or t0 != t0:
+    if pd.isna(t0):
         return name
     return f"{name}, t₀ {'drawn' if t0 == 'drawn' else f'= {t0}'}"
 
