@@ -49,7 +49,8 @@ def _chapter(params: Params, profile: str, chapter: str) -> str:
     lines = [
         f"### {module.TITLE}",
         "",
-        f"{len(done)} of {len(facts)} runs, {hours:.1f} hours of training. {not_run(facts, module.label)}",
+        f"{len(done)} of {len(facts)} runs, {hours:.1f} hours of training. "
+        f"{not_run(facts, module.label)}",
         "",
         f"| {' | '.join(['', *(module.DATASETS.get(name, name) for name in sets)])} |",
         "|---" * (len(sets) + 1) + "|",
