@@ -213,9 +213,8 @@ def test_a_profile_of_ones_own_pairs_is_a_few_lines(project, tmp_path):
             image = pixels.integers(0, 255, (48, 64, 3), dtype=np.uint8)
             Image.fromarray(image).save(folder / side / f"{number:03d}.png")
     assert reblur(project, "data", "add", str(folder), "--name", "mine").returncode == 0
-    data = {"pairs": "mine", "synthetic": None, "validation": None,
-            "real": {"sets": ["mine"], "size": None}}  # fmt: skip
-    mine = {"extends": "demo", "scale_recurrent": {"variants": ["ss"], "data": data}}
+    part = {"variants": ["ss"], "data": {"pairs": "mine"}}
+    mine = {"extends": "demo", "chapters": ["scale_recurrent"], "scale_recurrent": part}
     edit(project, lambda params: params["profiles"].update(mine=mine))
     done = reblur(project, "study", "--profile", "mine")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -176,6 +176,11 @@ def configuration(params: Params, profile: str, run: Run) -> dict[str, Any]:
     part = params.profile(profile).part(CHAPTER).as_dict()
     variant = params.scale_recurrent.variants[run.variant]
     tests = {name: part["data"].pop(name) for name in ("synthetic", "real", "kohler")}
+    if pairs := part["data"][
+        "pairs"
+    ]:  # no simulator is trained on; their own test part is tested on
+        sets = dict.fromkeys((pairs, *tests["real"]["sets"]))
+        tests |= {"synthetic": None, "real": {**tests["real"], "sets": list(sets)}}
     simulator = {key: part["data"][key] for key in ("downscale", "min_side", "motion")}
     part = merged(part, {"data": variant.data, "training": variant.training})
     data = part["data"]
