@@ -14,7 +14,7 @@ SMALL = {
     "title": "A small set",
     "description": "for tests",
     "homepage": "https://example.org/",
-    "licence": {"name": "CC0-1.0", "commercial_use": True},
+    "licence": {"name": "CC0-1.0", "commercial_use": True, "redistribute": True},
     "source": {"kind": "address", "base": "https://example.org/data/"},
     "layout": "photographs",
 }

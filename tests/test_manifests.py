@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reblur.datasets.catalogue import manifests
-from reblur.datasets.catalogue.commands import add_commands, human_size
+from reblur.datasets.catalogue.commands import add_commands, attribution, human_size
 from reblur.datasets.catalogue.manifests import (
     files_of,
     load_manifest,
@@ -16,6 +16,7 @@ from reblur.datasets.catalogue.manifests import (
     manifest_hash,
     manifest_names,
     manifests_folder,
+    project_root,
 )
 from reblur.errors import ReblurError
 from small_manifests import SmallManifests, by_hand, entry
@@ -138,6 +139,7 @@ def test_motorcycles_are_one_scene():
         ({"layout": "heap"}, "layout"),
         ({"licence": {"name": "x", "commercial_use": "perhaps"}}, "commercial_use"),
         ({"licence": {"name": "x"}}, "commercial_use"),
+        ({"licence": {"name": "x", "commercial_use": True}}, "redistribute"),
         ({"source": {"kind": "telepathy"}}, "telepathy"),
         ({"source": {"kind": "address", "base": "ftp://example.org/"}}, "base"),
         ({"source": {"kind": "address", "base": "https://example.org"}}, "base"),
@@ -318,3 +320,17 @@ def test_sizes_for_people():
         "9.0 GB",
     ]
     assert isinstance(manifests_folder(), Path)
+
+
+def test_pictures_are_passed_on_only_where_a_licence_lets_them():
+    for name in manifest_names():
+        licence = load_manifest(name).licence
+        if licence.redistribute:
+            assert "none named" not in licence.name
+            assert "NC" not in licence.name
+            assert "repository" not in licence.name
+
+
+def test_the_page_of_credits_is_that_of_the_manifests():
+    page = project_root() / "docs" / "attribution.md"
+    assert page.read_text(encoding="utf-8") == attribution() + "\n"

@@ -19,6 +19,7 @@ from reblur.study.analysis.scores import costs, matching, read_curves, read_fact
 from reblur.study.analysis.sentences import most_and_least
 from reblur.study.analysis.summary import summarise
 from reblur.study.analysis.tables import labelled, not_run, table
+from reblur.study.data.available import may_be_shown
 from reblur.study.display import demo_banner, note, see, show, verdicts
 from reblur.study.examples import Example, examples
 from reblur.study.params import Params, read_params, results_folder
@@ -178,7 +179,13 @@ class Comparison:
         if not shown or not self.facts.loc[matching(self.facts, shown[0]), "done"].any():
             return []
         try:
-            pairs = sets(recipe(self.params, self.profile, shown[0])).get(dataset, [])
+            made = recipe(self.params, self.profile, shown[0])
+            committed = self.params.profile(self.profile).evidence
+            if committed and not may_be_shown(behind(dataset, made)):
+                words = "its licence does not let its pictures be passed on, so none is shown."
+                display(note(f"{self.place(dataset)}: {words}"))
+                return []
+            pairs = sets(made).get(dataset, [])
         except ReblurError as error:
             display(note(f"No pictures of {self.place(dataset)}: {error}"))
             return []
@@ -192,6 +199,18 @@ class Comparison:
             return
         rows, places = [one.crops() for one in found], [one.place for one in found]
         self.show_figure(panel(rows, key=key, title="Crops.", caption=CROPS, labels=places))
+
+
+def behind(dataset: str, made: Mapping[str, Any]) -> list[str]:
+    """The data sets whose pictures a test set shows: itself, or those that it is made of."""
+    tests = made["tests"]
+    if dataset in made["test_data"]:
+        return [dataset]
+    if domain := tests.get("domain"):
+        return list(domain["images"])
+    if dataset == "measured_depth":
+        return list(tests["synthetic"]["scenes"])
+    return list((tests.get("synthetic") or {}).get("photographs", ()))
 
 
 def compare(profile: str, chapter: str, folder: str = "") -> Comparison:

@@ -33,6 +33,11 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     show.add_argument("name")
     show.set_defaults(run=run_show)
 
+    credits = actions.add_parser(
+        "attribution", help="print the page that credits every data set (docs/attribution.md)"
+    )
+    credits.set_defaults(run=run_attribution)
+
     add = actions.add_parser("add", help="record a folder of your own pairs, after a look at them")
     add.add_argument("folder", type=Path, metavar="FOLDER", help="blur/ and sharp/, GoPro's tree …")
     add.add_argument("--name", required=True, help="what to call it: small letters, digits, '_'")
@@ -103,6 +108,7 @@ def run_show(arguments: argparse.Namespace) -> int:
         ("homepage", manifest.homepage),
         ("licence", " ".join(filter(None, (manifest.licence.name, manifest.licence.url)))),
         ("commercial use", commercial_use(manifest)),
+        ("shown in pages", "yes" if manifest.licence.redistribute else "no"),
         ("layout", manifest.layout),
         ("files", f"{len(manifest.files) or 'not listed'}"),
         ("size", "not known" if size is None else human_size(size)),
@@ -195,6 +201,34 @@ def here(manifest: Manifest) -> str:
     if found == total:
         return "yes"
     return f"{found} of {total} files" if found else "no"
+
+
+def run_attribution(arguments: argparse.Namespace) -> int:
+    print(attribution())
+    return 0
+
+
+def attribution() -> str:
+    """The page that credits every data set, in Markdown, made from the manifests."""
+    lines = [
+        "# Data sets and their licences",
+        "",
+        "Made from `data_manifests/` by `reblur data attribution`; do not edit. Pictures of a set "
+        "stand in committed pages and figures only where the last column says so. Weights name in "
+        "their metadata the sets that they were trained on, and whether those allow commercial "
+        "use.",
+        "",
+        "| data set | what it is | licence | commercial use | shown in pages |",
+        "|---|---|---|---|---|",
+    ]
+    for name in manifest_names():
+        about = load_manifest(name)
+        licence = about.licence
+        named = f"[{licence.name}]({licence.url})" if licence.url else licence.name
+        title = f"[{about.title}]({about.homepage})"
+        cells = [f"`{name}`", title, named, commercial_use(about)]
+        lines.append(f"| {' | '.join(cells)} | {'yes' if licence.redistribute else 'no'} |")
+    return "\n".join(lines)
 
 
 def commercial_use(manifest: Manifest) -> str:

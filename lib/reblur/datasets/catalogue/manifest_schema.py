@@ -37,11 +37,18 @@ class Strict(BaseModel):
 
 
 class Licence(Strict):
-    """Under which terms the files may be used."""
+    """Under which terms the files may be used.
+
+    Attributes:
+        redistribute: whether pictures of the set may be passed on with this project, in pages and
+            figures: false where no licence is named, and where it forbids commercial use, which
+            this project's own licence allows.
+    """
 
     name: str
     url: str | None = None
     commercial_use: bool | Literal["unknown"]
+    redistribute: bool
 
 
 class File(Strict):

@@ -99,10 +99,18 @@ def is_here(name: str) -> bool:
 
 
 def trained_on(hashes: Mapping[str, str]) -> dict[str, object]:
-    """What weights say of their data: the sets with their licences, and whether one of them
-    forbids commercial use."""
-    licences = {
-        name: load_manifest(name).licence.name if name in manifest_names() else "the user's own"
-        for name in hashes
-    }
-    return {"trained_on": licences}
+    """What weights say of their data: the sets with their licences, and whether the licences allow
+    commercial use ("yes", "no", "unknown")."""
+    licences, uses = {}, set()
+    for name in hashes:
+        known = load_manifest(name).licence if name in manifest_names() else None
+        licences[name] = known.name if known else "the user's own"
+        uses.add(known.commercial_use if known else "unknown")
+    commercial = "no" if False in uses else "unknown" if "unknown" in uses else "yes"
+    return {"trained_on": licences, "commercial_use": commercial}
+
+
+def may_be_shown(names: Iterable[str]) -> bool:
+    """Whether pictures of all of these sets may be passed on with the project."""
+    known = manifest_names()
+    return all(name not in known or load_manifest(name).licence.redistribute for name in names)
