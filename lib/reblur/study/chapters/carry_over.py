@@ -11,7 +11,7 @@ import pandas as pd
 
 from reblur.study.analysis.claims import Claim, Side
 from reblur.study.analysis.sentences import gain_in_words
-from reblur.study.chapters import defocus, diffusion, diffusion_claims, scale_recurrent
+from reblur.study.chapters import defocus, diffusion, scale_recurrent
 from reblur.study.chapters.stages import plain_stages
 from reblur.study.params import Params, merged
 from reblur.study.rows import BLURRED, Run
@@ -154,8 +154,8 @@ def pairs_of(params: Params, profile: str, source: str, seed: int) -> dict[str, 
         if source == "defocus" and not data["pairs"]:
             data["defocus"] = {**data["defocus"], "misalignment_px": 0}
         return {"made_by": module.DATA, "data": data}
-    start = part.t0 if (part := params.profile(profile).part(CHAPTER)) else None
-    t0 = start if source == diffusion_claims.REFINED else None
+    part = params.profile(profile).part(CHAPTER)
+    t0 = part.t0 if source == diffusion.REFINED else None
     data = diffusion.pairs_recipe(params, profile, TASK, source, t0, seed)
     return {"made_by": diffusion.DATA, "data": data}
 
@@ -181,17 +181,21 @@ def tests_of(params: Params, profile: str) -> dict[str, Any]:
 
 def data_names(config: dict[str, Any]) -> tuple[list[str], list[str]]:
     """(data sets that training reads, data sets that the test sets are made of)."""
-    trained, tested, tests = [], [], config["tests"]
+    trained: list[str] = []
+    tested: list[str] = []
+    tests = config["tests"]
     for described in config["data"]["sources"].values():
         data = described["data"]
-        named = data["data"] if described["made_by"] == diffusion.DATA else data["photographs"]
-        trained += [data["pairs"]] if named is data.get("photographs") and data["pairs"] else named
+        if described["made_by"] == diffusion.DATA:
+            trained += data["data"]  # name -> hash
+        else:
+            trained += [data["pairs"]] if data["pairs"] else data["photographs"]
     plain = {"pairs": None, "photographs": []}
     for part in (tests.get("scale_recurrent"), tests.get("defocus", {}).get("tests")):
         if part:
             tested += scale_recurrent.data_names({"data": plain, "tests": part})[1]
     tested += tests["diffusion"]["domain"]["images"] if "diffusion" in tests else []
-    return list(trained), tested
+    return trained, tested
 
 
 def all_data(params: Params, profile: str) -> list[str]:
