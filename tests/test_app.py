@@ -23,7 +23,11 @@ from reblur.evaluation.deblurring import restore_file
 from reblur.evaluation.restorer import PART, Restorer
 from reblur.networks import build_network
 from reblur.networks.weights import save_network
+<<<<<<< HEAD
 from reblur.study.weights import describe
+=======
+from reblur.study.notebooks import execute
+>>>>>>> 2b3a6ad (Notebook: restore a photograph of one's own in JupyterLab)
 
 CAT = np.ascontiguousarray(data.chelsea()[50:170, 100:280])
 MAKE = 0x010F
@@ -354,3 +358,34 @@ def test_in_a_browser_a_refused_file_is_told(server, browser, tmp_path):
     told = browser.ask("document.getElementById('fault').textContent")
     assert told.startswith("notes.jpg: is not an image in a known format")
     assert browser.ask("document.getElementById('result').hidden")
+
+
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "restore_your_photo.ipynb"
+
+
+@pytest.mark.slow
+def test_the_notebook_restores_a_default_photograph_and_ones_own(tmp_path, weights):
+    own = tmp_path / "cat.jpg"
+    exif = Image.Exif()
+    exif[MAKE] = "Leica"
+    own.write_bytes(picture(kind="JPEG", exif=exif))
+    given = {"weights": str(weights), "output": str(tmp_path / "out")}
+    execute(NOTEBOOK, tmp_path / "default.ipynb", given)
+    with Image.open(tmp_path / "out" / "default" / "coffee_blurred.png") as image:
+        assert image.size == (592, 400)
+    execute(
+        NOTEBOOK, tmp_path / "own.ipynb", given | {"photograph": "cat.jpg"}, working_folder=tmp_path
+    )
+    with Image.open(tmp_path / "out" / "cat.jpg") as image:
+        assert image.getexif()[MAKE] == "Leica"
+    shown = (tmp_path / "own.ipynb").read_text(encoding="utf-8")
+    assert shown.count("figure class=") == 2
+
+
+@pytest.mark.slow
+def test_the_notebook_says_what_is_missing(tmp_path):
+    given = {"weights": str(tmp_path / "missing.safetensors")}
+    execute(NOTEBOOK, tmp_path / "out.ipynb", given)
+    shown = (tmp_path / "out.ipynb").read_text(encoding="utf-8")
+    assert "missing.safetensors: no such weights file" in shown
+    assert "figure class=" not in shown
