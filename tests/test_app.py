@@ -21,13 +21,10 @@ from reblur.cli import main
 from reblur.errors import ReblurError
 from reblur.evaluation.deblurring import restore_file
 from reblur.evaluation.restorer import PART, Restorer
+from reblur.study.weights import describe
 from reblur.networks import build_network
 from reblur.networks.weights import save_network
-<<<<<<< HEAD
-from reblur.study.weights import describe
-=======
 from reblur.study.notebooks import execute
->>>>>>> 2b3a6ad (Notebook: restore a photograph of one's own in JupyterLab)
 
 CAT = np.ascontiguousarray(data.chelsea()[50:170, 100:280])
 MAKE = 0x010F
