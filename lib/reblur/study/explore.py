@@ -4,8 +4,7 @@ What can be chosen is what is there: `Explorer.options` follow from the scores t
 and so do the defaults. Nothing here trains. `explore_views` draws what is chosen.
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,18 @@ from reblur.datasets.images.files import read_image
 from reblur.datasets.images.pairs import Pair
 from reblur.errors import ReblurError
 from reblur.study.analysis.pictures import read_restored
-from reblur.study.analysis.scores import read_curves, read_scores, run_frame
+from reblur.study.analysis.scores import read_curves
 from reblur.study.analysis.statistics import LOWER_IS_BETTER
-from reblur.study.analysis.tables import labelled
 from reblur.study.data.test_sets import TestSet
 from reblur.study.examples import BLURRED_INPUT, restored_by
+from reblur.study.explore_frames import OWN, differences, named_runs, read_labelled
 from reblur.study.explore_pictures import open_test_set, own_image, own_scores, pair_of
-from reblur.study.params import Params, read_params, results_folder
+from reblur.study.params import read_params, results_folder
 from reblur.study.rows import BLURRED, Run
-from reblur.study.runs import all_runs, chapter_module
+from reblur.study.runs import all_runs
 
 #: What is chosen, in this order: the options of each follow from those before it.
 FIELDS = ("profile", "chapter", "test_set", "metric", "a", "b", "image")
-OWN = "own"  # the network of a result that was made elsewhere
 
 
 class Explorer:
@@ -38,19 +36,19 @@ class Explorer:
     Attributes:
         choice: field → value; None where there is nothing to choose.
         said: a sentence about what was asked for and is not there, or ''.
-        scores: `read_scores` of the profile's chapter and one's own, with a column `label`.
+        runs, scores: of the profile's chapter, and one's own (`explore_frames`).
         listeners: called after every change with the names of the fields that changed.
     """
 
-    def __init__(self, params: Params | None = None, **wanted: str) -> None:
-        """Choose what is `wanted` (names of FIELDS; '' leaves the choice to what is there)."""
-        self.params = params or read_params()
+    def __init__(self, *wanted: str) -> None:
+        """Choose what is `wanted`, in the order of FIELDS; '' leaves it to what is there."""
+        self.params = read_params()
         self.listeners: list[Callable[[set[str]], None]] = []
         self.choice: dict[str, str | None] = dict.fromkeys(FIELDS)
         self._own: dict[tuple[Any, Any], dict[str, tuple[Path, pd.DataFrame]]] = {}
         self._sets: dict[tuple[Any, ...], TestSet] = {}
         self._made: dict[tuple[Any, ...], UInt8[np.ndarray, "_ _ 3"]] = {}
-        self.choose(**wanted)
+        self.choose(**dict(zip(FIELDS, wanted, strict=False)))
 
     def choose(self, **wanted: str) -> None:
         """Change the choice; a value that is not there is replaced by the default, and this said.
@@ -111,41 +109,32 @@ class Explorer:
         return -1 if self.choice["metric"] in LOWER_IS_BETTER else 1
 
     def images(self) -> pd.DataFrame:
-        """A row an image that A and B were both scored on, means over seeds, the best of A first.
-
-        Columns: photograph, the scores of the blurred input, A and B; `difference`, by which A is
-        better than B; `gain_a`, `gain_b` over the blurred input; `measure`, how hard the image is.
-        """
-        a, b = self.choice["a"], self.choice["b"]
-        names = list(dict.fromkeys([BLURRED_INPUT, a, b]))
-        here = self.scores[self.scores["dataset"] == self.choice["test_set"]]
-        rows = here[here["metric"] == self.choice["metric"]]
-        homes = rows.drop_duplicates("image").set_index("image")["photograph"]
-        table = rows.groupby(["image", "label"])["value"].mean().unstack().reindex(columns=names)
-        if a is None or b is None:
-            return table.iloc[:0]
-        blurred, ours, theirs = (self.sign * table[name] for name in (BLURRED_INPUT, a, b))
-        table["difference"] = ours - theirs
-        table["gain_a"], table["gain_b"] = ours - blurred, theirs - blurred
+        """`explore_frames.differences` of A and B; empty where one of them is not there."""
+        here = self._here()
+        a, b = str(self.choice["a"]), str(self.choice["b"])
         known = here[(here["metric"] == self.measure) & (here["variant"] == BLURRED)]
-        table["measure"] = known.set_index("image")["value"]
-        table = table[np.isfinite(table["difference"])]
-        table.insert(0, "photograph", homes)
-        return table.sort_values("difference", ascending=False, kind="stable")
+        measure = known.set_index("image")["value"]
+        rows = here[here["metric"] == self.choice["metric"]]
+        return differences(rows, a, b, self.sign, measure)
 
     @property
     def measure(self) -> str:
         """A metric that only the blurred input has, such as a length of blur; else the chosen one:
         its score says how hard an image is."""
-        here = self.scores[self.scores["dataset"] == self.choice["test_set"]]
+        here = self._here()
         blurred = here["variant"] == BLURRED
         alone = set(here.loc[blurred, "metric"]) - set(here.loc[~blurred, "metric"])
         return min(alone, default=str(self.choice["metric"]))
 
     def curves(self) -> pd.DataFrame:
         """`read_curves` of A and B, with `label`."""
-        runs = [run for name in (self.choice["a"], self.choice["b"]) for run in self._of(name)]
-        return labelled(read_curves(self.root, runs), self._label)
+        names = [str(self.choice[field]) for field in ("a", "b")]
+        tables = [
+            read_curves(self.root, self.runs[name]).assign(label=name)
+            for name in names
+            if name in self.runs
+        ]
+        return pd.concat(tables) if tables else read_curves(self.root, []).assign(label="")
 
     def pair(self, image: str) -> Pair:
         """The blurred and the sharp picture of an image of the test set.
@@ -171,7 +160,7 @@ class Explorer:
 
     def psnr(self, image: str) -> dict[str, float]:
         """Name → PSNR of an image in dB, means over the seeds."""
-        here = self.scores[self.scores["dataset"] == self.choice["test_set"]]
+        here = self._here()
         here = here[(here["metric"] == "psnr") & (here["image"] == image)]
         return here.groupby("label")["value"].mean().to_dict()
 
@@ -181,7 +170,7 @@ class Explorer:
             path = own_image(self._own[self._home][name][0], dataset, pair.name)
             return read_image(path) if path else None
         key = (*self._home, dataset, name, pair.name)
-        for run in self._of(name) if key not in self._made else []:
+        for run in self.runs.get(name, []) if key not in self._made else []:
             read = restored_by if make else _kept
             found = read(self.root, run, self._test_set(dataset).name, pair)
             if found is not None:
@@ -216,27 +205,14 @@ class Explorer:
     def _home(self) -> tuple[str | None, str | None]:
         return self.choice["profile"], self.choice["chapter"]
 
+    def _here(self) -> pd.DataFrame:
+        return self.scores[self.scores["dataset"] == self.choice["test_set"]]
+
     def _read(self) -> None:
-        """Read the scores of the profile's chapter, with names for its configurations."""
-        profile, chapter = self._home
-        module = chapter_module(str(chapter))
-        self.runs = module.runs(self.params, profile)
-        given = {run.slug: getattr(module, "label", _slug)(run.as_dict()) for run in self.runs}
-        twice = {name for name, count in Counter(given.values()).items() if count > 1}
-        self._names = {s: f"{name} ({s})" if name in twice else name for s, name in given.items()}
-        tables = [read_scores(self.root, self.runs)]
-        for name, (_, scores) in self._own.get(self._home, {}).items():
-            run = Run(str(chapter), name, OWN, 0)
-            tables.append(pd.concat([run_frame([run] * len(scores)), scores], axis=1))
-        self.scores = labelled(pd.concat(tables, ignore_index=True), self._label)
-
-    def _label(self, fields: Mapping[str, Any]) -> str:
-        if fields["variant"] == BLURRED:
-            return BLURRED_INPUT
-        return self._names.get(_slug(fields), fields["variant"])
-
-    def _of(self, name: str | None) -> list[Run]:
-        return [run for run in self.runs if self._names[run.slug] == name]
+        profile, chapter = map(str, self._home)
+        self.runs = named_runs(self.params, profile, chapter)
+        own = {name: scores for name, (_, scores) in self._own.get(self._home, {}).items()}
+        self.scores = read_labelled(self.root, self.runs, own)
 
     def _done(self, profile: str, chapter: str | None = None) -> int:
         """How many runs of a profile (and a chapter) were scored."""
@@ -251,7 +227,7 @@ class Explorer:
         if field == "profile":
             return max(options, key=self._done)
         if field in ("a", "b"):
-            here = self.scores[self.scores["dataset"] == self.choice["test_set"]]
+            here = self._here()
             here = here[(here["metric"] == self.choice["metric"]) & (here["variant"] != BLURRED)]
             means = here.groupby("label")["value"].mean() * self.sign
             return str(means.reindex(options).fillna(-np.inf).idxmax())
@@ -260,15 +236,12 @@ class Explorer:
     def _test_set(self, dataset: str) -> TestSet:
         rows = self.scores[(self.scores["dataset"] == dataset) & (self.scores["network"] != OWN)]
         tasks = set(rows["task"].dropna())
-        run = next(r for r in self.runs if r.task is None or r.task in tasks)
+        runs = [run for several in self.runs.values() for run in several]
+        run = next(run for run in runs if run.task is None or run.task in tasks)
         key = (*self._home, dataset)
         if key not in self._sets:
             self._sets[key] = open_test_set(self.params, self.profile, run, dataset)
         return self._sets[key]
-
-
-def _slug(fields: Mapping[str, Any]) -> str:
-    return Run(**{**fields, "seed": 0}).slug
 
 
 def _kept(root: Path, run: Run, dataset: str, pair: Pair) -> UInt8[np.ndarray, "_ _ 3"] | None:

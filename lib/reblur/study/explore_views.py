@@ -213,7 +213,7 @@ def pictures(explorer: Explorer) -> str:
     seam = slider(views, key="explore", opens_on=ends[0], against=ends[1], psnr=known)
     restored = {n: v for n, v in versions.items() if n not in (BLURRED_INPUT, "sharp")}
     row = crops(pair.blurred, pair.sharp, restored, known) if "sharp" in versions else []
-    crop = _figure(panel([row], key="crops", title=f"{image}.")) if row else ""
+    crop = _figure(panel([row], key="crops", title=f"Image {image}.")) if row else ""
     return crop + "".join(map(_note, words)) + seam
 
 
