@@ -21,10 +21,10 @@ from reblur.cli import main
 from reblur.errors import ReblurError
 from reblur.evaluation.deblurring import restore_file
 from reblur.evaluation.restorer import PART, Restorer
-from reblur.study.weights import describe
 from reblur.networks import build_network
 from reblur.networks.weights import save_network
 from reblur.study.notebooks import execute
+from reblur.study.weights import describe
 
 CAT = np.ascontiguousarray(data.chelsea()[50:170, 100:280])
 MAKE = 0x010F
