@@ -6,7 +6,6 @@ from typing import Any
 import pandas as pd
 
 from reblur.study.analysis.claims import Claim, Side
-from reblur.study.chapters.published import ABLATION, SRN_PAPER
 from reblur.study.chapters.stages import plain_stages
 from reblur.study.params import Params, merged
 from reblur.study.rows import BLURRED, Run
@@ -15,6 +14,11 @@ CHAPTER = "scale_recurrent"
 TITLE = "Scale-recurrent networks"
 DATA, TESTS = "reblur.study.data.motion", "reblur.study.data.motion_tests"
 
+SRN_PAPER = "Tao et al., Scale-recurrent Network for Deep Image Deblurring, CVPR 2018"
+#: The rows of the paper's ablation on GoPro, 3×3 kernels.
+ABLATION = (
+    "ss", "sc", "wo_r", "rnn", "sr_flat", "sr_rb", "sr_ed", "sr_edrb1", "sr_edrb2", "sr_edrb3",
+)  # fmt: skip
 METHOD, RESIDUAL = "sr_edrb3", "sr_edrb3_skip"  # the paper's network; ours, which adds a residual
 MARGIN = 0.1  # dB: what 'little' means, fixed before any run
 #: The pilot that the others change, and by how many dB a change has to exceed it to be kept.
