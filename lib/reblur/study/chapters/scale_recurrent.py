@@ -104,6 +104,33 @@ def claims(dataset: str) -> list[Claim]:
             for name, question in questions.items()
         ),
         claim(
+            "scales",
+            "Three scales with shared weights beat one (SR-EDRB3 over SS).",
+            SRN_PAPER,
+            (METHOD, "ss"),
+            question="Do three scales with shared weights beat one?",
+        ),
+        claim(
+            "recurrence",
+            "The hidden state helps, and a ConvLSTM more than a plain recurrence.",
+            SRN_PAPER,
+            (METHOD, "wo_r"),
+            (METHOD, "rnn"),
+        ),
+        claim(
+            "blocks",
+            "Residual blocks help, and three a level more than one.",
+            SRN_PAPER,
+            (METHOD, "sr_ed"),
+            (METHOD, "sr_edrb1"),
+        ),
+        claim(
+            "residual",
+            "A residual on the blurred input is worth more than any part of the ablation.",
+            "this study",
+            *((RESIDUAL, name) for name in ABLATION),
+        ),
+        claim(
             "cascade",
             "Three cascaded stages with weights of their own (SC) do worse than shared weights "
             "(w/o R), recurrence (RNN) and the whole network (SR-EDRB3).",
