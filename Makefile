@@ -1,5 +1,5 @@
 # make study   the whole study, by DVC            make test    the tests
-# make lab     JupyterLab on the notebooks        make bench   ratios, measured side by side
+# make lab     explore, in JupyterLab            make bench   ratios, measured side by side
 # make course  the course as pages, and students' notebooks
 # make app     a page that restores photographs  make lint    ruff, notebooks without outputs
 # make clean   what a demo run made
@@ -42,7 +42,7 @@ bench: $(INSTALLED)
 	@$(BIN)/python tests/benchmarks/run.py
 
 lab: $(INSTALLED)
-	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks
+	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/explore.ipynb
 
 course: $(INSTALLED)
 	@$(BIN)/python -m reblur.course notebooks/teach results/course
