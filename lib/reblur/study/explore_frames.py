@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from reblur.study.analysis.scores import read_scores, run_frame
+from reblur.study.analysis.statistics import LOWER_IS_BETTER
 from reblur.study.analysis.tables import labelled
 from reblur.study.examples import BLURRED_INPUT
 from reblur.study.params import Params
@@ -60,7 +61,7 @@ def slug(fields: Mapping[str, Any]) -> str:
     return Run(**{**fields, "seed": 0}).slug
 
 
-def differences(rows: pd.DataFrame, a: str, b: str, sign: int, measure: pd.Series) -> pd.DataFrame:
+def differences(rows: pd.DataFrame, a: str, b: str, measure: pd.Series) -> pd.DataFrame:
     """A row an image that A and B were both scored on, means over seeds, the best of A first.
 
     Columns: photograph, the scores of the blurred input, A and B; `difference`, by which A is
@@ -68,11 +69,11 @@ def differences(rows: pd.DataFrame, a: str, b: str, sign: int, measure: pd.Serie
 
     Args:
         rows: labelled scores of one test set by one metric.
-        sign: -1 where less is better.
         measure: image → how hard it is.
     """
     names = list(dict.fromkeys([BLURRED_INPUT, a, b]))
     table = rows.groupby(["image", "label"])["value"].mean().unstack().reindex(columns=names)
+    sign = sign_of(rows["metric"].iloc[0]) if len(rows) else 1
     blurred, ours, theirs = (sign * table[name] for name in (BLURRED_INPUT, a, b))
     table["difference"] = ours - theirs
     table["gain_a"], table["gain_b"] = ours - blurred, theirs - blurred
@@ -80,3 +81,16 @@ def differences(rows: pd.DataFrame, a: str, b: str, sign: int, measure: pd.Serie
     table.insert(0, "photograph", rows.drop_duplicates("image").set_index("image")["photograph"])
     table = table[np.isfinite(table["difference"])].rename_axis(columns=None)
     return table.sort_values("difference", ascending=False, kind="stable")
+
+
+def measure_of(scores: pd.DataFrame, metric: str) -> str:
+    """A metric that only the blurred input has, such as a length of blur; else `metric`, whose
+    value for the blurred input says how hard an image is."""
+    blurred = scores["variant"] == BLURRED
+    alone = set(scores.loc[blurred, "metric"]) - set(scores.loc[~blurred, "metric"])
+    return min(alone, default=metric)
+
+
+def sign_of(metric: str | None) -> int:
+    """-1 for a metric of which less is better."""
+    return -1 if metric in LOWER_IS_BETTER else 1

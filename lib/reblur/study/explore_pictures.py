@@ -1,10 +1,12 @@
 """The pictures that are explored: test pairs, what was restored elsewhere, and its scores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from jaxtyping import UInt8
 
 from reblur.datasets.catalogue.manifests import manifest_names
 from reblur.datasets.images.files import is_image, read_image
@@ -12,11 +14,65 @@ from reblur.datasets.images.pairs import Pair
 from reblur.errors import ReblurError
 from reblur.evaluation.scoring import compare_pixels
 from reblur.measures.full_reference import lpips_available, lpips_distance
+from reblur.study.analysis.pictures import read_restored
 from reblur.study.analysis.scores import SCORE_COLUMNS, read_long
 from reblur.study.data.test_sets import TestSet, whole
-from reblur.study.params import Params
+from reblur.study.examples import restored_by
+from reblur.study.params import Params, results_folder
 from reblur.study.rows import Run
 from reblur.study.runs import chapter_module, tests_module
+
+Picture = UInt8[np.ndarray, "_ _ 3"]
+
+
+class Pictures:
+    """The pictures of a profile's chapter and of one's own results, each opened or made once.
+
+    Attributes:
+        own: name → folder of one's own results.
+    """
+
+    def __init__(self, params: Params, profile: str, runs: Mapping[str, Sequence[Run]]) -> None:
+        self.params, self.profile, self.runs = params, profile, runs
+        self.own: dict[str, Path] = {}
+        self._sets: dict[str, TestSet] = {}
+        self._made: dict[tuple[str, str, str], Picture] = {}
+
+    def test_set(self, dataset: str) -> TestSet:
+        """`open_test_set` of the runs that were scored on a data set."""
+        if dataset not in self._sets:
+            runs = [run for several in self.runs.values() for run in several]
+            run = next(run for run in runs if run.task in (None, dataset))
+            self._sets[dataset] = open_test_set(self.params, self.profile, run, dataset)
+        return self._sets[dataset]
+
+    def pair(self, dataset: str, image: str) -> Pair:
+        """The test pair of an image; ReblurError where its pictures are not here."""
+        return pair_of(self.test_set(dataset), image)
+
+    def restored(self, dataset: str, name: str, pair: Pair, make: bool) -> Picture | None:
+        """What the first seed of a configuration makes of a picture: as it was kept, else (with
+        `make`) made again by its weights; None where neither is here."""
+        if name in self.own:
+            path = own_image(self.own[name], dataset, pair.name)
+            return read_image(path) if path else None
+        root, key = results_folder(self.profile), (dataset, name, pair.name)
+        for run in self.runs.get(name, []) if key not in self._made else []:
+            test_set = self.test_set(dataset).name
+            kept = read_restored(root, run, test_set, pair.name)
+            if kept is None and make:
+                kept = restored_by(root, run, test_set, pair)
+            if kept is not None:
+                self._made[key] = kept
+                break
+        return self._made.get(key)
+
+    def add(self, folder: Path, name: str, datasets: Sequence[str]) -> pd.DataFrame:
+        """Add one's own results under a name; returns `own_scores` of its folder."""
+        sets = [dataset for dataset in datasets if (folder / dataset).is_dir()]
+        scores = own_scores(folder, {dataset: self.test_set(dataset) for dataset in sets})
+        self.own[name] = folder
+        return scores
 
 
 def open_test_set(params: Params, profile: str, run: Run, dataset: str) -> TestSet:
