@@ -19,6 +19,7 @@ from reblur.errors import ReblurError
 from reblur.study.analysis.drawing import INK, Drawing, canvas, house_style
 from reblur.study.analysis.figures import learning_curves
 from reblur.study.analysis.pictures import Cell, Panel, crop_window, crops, panel, slider
+from reblur.study.analysis.tables import METRICS
 from reblur.study.examples import BLURRED_INPUT
 from reblur.study.explore import FIELDS, Explorer
 
@@ -122,7 +123,7 @@ def scatter(explorer: Explorer) -> str:
     frame, choice = explorer.images(), explorer.choice
     if frame.empty:
         return _note(NOTHING)
-    a, b, metric, measure = choice["a"], choice["b"], choice["metric"], explorer.measure
+    a, b, metric = choice["a"], choice["b"], _words(choice["metric"])
     with house_style():
         figure, grid = canvas(1, 2, height=4.2)
         left, right = grid[0]
@@ -132,13 +133,14 @@ def scatter(explorer: Explorer) -> str:
             max(left.get_xlim()[1], left.get_ylim()[1]),
         ]
         left.plot(ends, ends, "--", color=INK, lw=1)
-        left.set(xlabel=f"B: {b} ({metric})", ylabel=f"A: {a} ({metric})", aspect="equal")
+        left.set(xlabel=f"B: {b}, {metric}", ylabel=f"A: {a}, {metric}", aspect="equal")
         for name, column in {a: "gain_a", b: "gain_b"}.items():
             if name != BLURRED_INPUT:
                 sns.scatterplot(x=frame["measure"], y=frame[column], ax=right, s=30, label=name)
         right.axhline(0, color=INK, lw=1, ls="--")
-        hard = f"{metric} of the blurred input" if measure == metric else measure
-        right.set(xlabel=hard, ylabel=f"gain over the blurred input ({metric})")
+        hard = _words(explorer.measure)
+        hard += " of the blurred input" * (explorer.measure == choice["metric"])
+        right.set(xlabel=hard, ylabel=f"gain over the blurred input, {metric}")
     share = (frame["difference"] > 0).mean()
     words = f"A is better on {share:.0%} of {len(frame)} images; a point is an image."
     return _figure(Drawing("scatter", f"{a} against {b}.", words, figure))
@@ -184,7 +186,10 @@ def curves(explorer: Explorer) -> str:
     """Learning curves of A and B: the mean of the seeds and their range."""
     known = explorer.curves()
     parts = []
-    for curve, title, log in (("psnr", "PSNR on held-out pairs", False), ("loss", "Loss", True)):
+    for curve, title, log in (
+        ("psnr", "PSNR on held-out pairs (dB)", False),
+        ("loss", "Loss", True),
+    ):
         rows = known[known["curve"] == curve]
         drawn = learning_curves(
             rows, key=curve, title=f"{title}.", ylabel=title, log=log, smooth=5 if log else 1
@@ -245,6 +250,12 @@ def _figure(drawn: Drawing | Panel | None) -> str:
         f'src="data:image/{"png" if png else "jpeg"};base64,{data}">'
         f"<figcaption><strong>{title}</strong> {caption}</figcaption></figure>"
     )
+
+
+def _words(metric: str | None) -> str:
+    """A metric as people call it, with its unit."""
+    name, unit, _ = METRICS.get(str(metric), (str(metric), "", 0))
+    return f"{name} ({unit})" if unit else name
 
 
 def _note(text: str) -> str:
