@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+import nbformat
 import numpy as np
 import pytest
 from PIL import Image
@@ -370,11 +371,15 @@ def test_the_notebook_restores_a_default_photograph_and_ones_own(tmp_path, weigh
     execute(NOTEBOOK, tmp_path / "default.ipynb", given)
     with Image.open(tmp_path / "out" / "default" / "coffee_blurred.png") as image:
         assert image.size == (592, 400)
-    execute(
-        NOTEBOOK, tmp_path / "own.ipynb", given | {"photograph": "cat.jpg"}, working_folder=tmp_path
-    )
-    with Image.open(tmp_path / "out" / "cat.jpg") as image:
-        assert image.getexif()[MAKE] == "Leica"
+    notebook = nbformat.read(NOTEBOOK, as_version=4)  # as if the button had been used, too
+    uploaded = "uploaded({'new': ({'name': '../up.jpg', 'content': path.read_bytes()},)})"
+    notebook.cells.append(nbformat.v4.new_code_cell(uploaded))
+    nbformat.write(notebook, tmp_path / "restore.ipynb")
+    given["photograph"] = "cat.jpg"
+    execute(tmp_path / "restore.ipynb", tmp_path / "own.ipynb", given, working_folder=tmp_path)
+    for name in ("cat.jpg", "up.jpg"):
+        with Image.open(tmp_path / "out" / name) as image:
+            assert image.getexif()[MAKE] == "Leica"
     shown = (tmp_path / "own.ipynb").read_text(encoding="utf-8")
     assert shown.count("figure class=") == 2
 
