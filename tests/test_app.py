@@ -21,9 +21,9 @@ from reblur.app import choices_of, serve
 from reblur.cli import main
 from reblur.errors import ReblurError
 from reblur.evaluation.deblurring import restore_file
-from reblur.evaluation.restorer import PART, Restorer
 from reblur.networks import build_network
 from reblur.networks.weights import save_network
+from reblur.restorer import PART, Restorer
 from reblur.study.notebooks import execute
 from reblur.study.weights import describe
 
@@ -253,7 +253,7 @@ def test_one_that_runs_stops_at_its_next_tile(restorer, weights, monkeypatch):
         return restore_file(path, network, progress=report)
 
     lefts = []
-    monkeypatch.setattr("reblur.evaluation.restorer.restore_file", stopped_after_a_tile)
+    monkeypatch.setattr("reblur.restorer.restore_file", stopped_after_a_tile)
     photograph = restorer.room_for("a.png")
     photograph.write_bytes(picture(np.tile(CAT, (12, 8, 1))))
     restoration = restorer.restorations[restorer.start(photograph, weights)]

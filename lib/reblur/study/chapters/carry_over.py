@@ -149,9 +149,9 @@ def pairs_of(params: Params, profile: str, source: str, seed: int) -> dict[str, 
     """`made_by`, the module of the data, and the `data` from which it makes a source's pairs."""
     module = {"motion": scale_recurrent, "defocus": defocus}.get(source, diffusion)
     if module is not diffusion:
-        run = module.runs(params, profile)[0]
-        data = module.configuration(params, profile, run)["data"] | {"validation": None}
-        if source == "defocus" and not data["pairs"]:
+        data = params.profile(profile).part(module.CHAPTER).data.as_dict() | {"validation": None}
+        data = {key: data[key] for key in data if key not in ("synthetic", "real", "kohler")}
+        if module is defocus and not data["pairs"]:
             data["defocus"] = {**data["defocus"], "misalignment_px": 0}
         return {"made_by": module.DATA, "data": data}
     part = params.profile(profile).part(CHAPTER)
