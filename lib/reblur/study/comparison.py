@@ -134,6 +134,8 @@ class Comparison:
         """Write and display `tables.table` of rows of the summary, with what is seen in the first
         test set's gain in PSNR."""
         there = [cell for cell in cells if cell[0] in self.test_sets]
+        if all(what == "gain" for _, _, what in there):  # of which the blurred input has none
+            rows = rows[rows["variant"] != BLURRED]
         named = {"label": self.chapter.label, "headings": self.chapter.DATASETS, "costs": self.cost}
         made = table(rows, there, key=key, title=title, **{**named, **options})
         show(made, self.tables)

@@ -169,7 +169,7 @@ def maps_in_words(rows: pd.DataFrame) -> str:
         error = f"{row['label']}: {row['mean']:.2f} px"
         constant = f"{row['mean'] - row['gain']:.2f} px of one value everywhere"
         if row["gain"] >= 0:
-            said.append(f"{error}, no better than the {constant}: the map has collapsed")
+            said.append(f"{error}, no better than the {constant}: collapsed, or no map")
         else:
             said.append(f"{error} against the {constant}")
     return f"{'; '.join(said)}."
