@@ -211,6 +211,7 @@ def configuration(params: Params, profile: str, run: Run) -> dict[str, Any]:
         alone = {"reblurring_steps": round(phases["reblurring"] * steps), **part["reblurring"]}
         objective = {**alone, **objective}
     options = {**part["networks"], **variant.options, "reblurring": reblurs}
+    options["matched"] = objective.get("reblurring") == "matched"
     tests = {name: data.pop(name) for name in ("synthetic", "real")}
     return {
         "network": {"name": run.network, "options": options},
