@@ -71,10 +71,21 @@ def test_an_unknown_key_anywhere_is_refused(raw, tmp_path, trail, message):
 @pytest.mark.parametrize(
     ("trail", "value", "message"),
     [
-        ("profiles.demo.machine.threads", 0, "threads is 0; "),
-        ("profiles.demo.machine.threads", "2", "threads is '2'; "),
+        ("profiles.demo.machine.threads", 0, "threads is 0; it must be above 0"),
+        ("profiles.demo.machine.threads", "2", "threads is '2'; it must be a whole number, with"),
+        ("profiles.demo.machine", 3, "machine is 3; it must be a mapping of options"),
         ("profiles.demo.scale_recurrent.seeds", [-1], "seeds.0 is -1"),
         ("profiles.demo.scale_recurrent.variants", ["srn_", "ss"], "did you mean 'srn'"),
+        (
+            "profiles.demo.diffusion.tasks.superres.t0",
+            ["drawnn"],
+            r"superres\.t0\.0 is 'drawnn'; it must be a whole number or 'drawn'",
+        ),
+        (
+            "profiles.demo.diffusion.data.targets",
+            {"superres": 3},
+            r"targets\.superres is 3; it must be a list or a text",
+        ),
         ("scale_recurrent.variants.ss.network", "sss", "unknown name 'sss'"),
         ("profiles.cpu.extends", "demp", "extends is 'demp'; name another profile"),
         ("profiles.cpu.extends", "cpu", "extends is 'cpu'; name another profile"),

@@ -1,6 +1,7 @@
 """The options of a training, the paper's values and the schedule."""
 
 import math
+import re
 
 import pytest
 
@@ -40,31 +41,35 @@ def test_options_survive_a_round_trip():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"momentum": 0.9}, r"momentum is unknown; choose from steps, batch"),
-        ({"emma": 0.9}, r"emma is unknown; did you mean 'ema'"),
-        ({"steps": 0}, r"steps is 0; .* 0"),
-        ({"batch": -4}, r"batch is -4; .* 0"),
-        ({"batch": 2.0}, r"batch is 2.0; "),
-        ({"steps": True}, r"steps is True; "),
-        ({"lr": "1e-4"}, r"lr is '1e-4'; .* number"),
-        ({"lr": -1.0}, r"lr is -1.0; .* 0"),
-        ({"lr": math.inf}, r"lr is inf; .* finite number"),
-        ({"lr": 1e-7}, r"lr_end is 1e-06; it must be from 0 to lr"),
-        ({"precision": "fp16"}, r"precision is 'fp16'; .* 'fp32' or 'bf16'"),
-        ({"schedule": "step"}, r"schedule is 'step'; .* 'polynomial' or 'cosine'"),
-        ({"ema": 1.0}, r"ema is 1.0; .* 1"),
-        ({"betas": [0.9]}, r"betas.1 is missing"),
-        ({"betas": [0.9, 1.5]}, r"betas.1 is 1.5; .* 1"),
-        ({"betas": [0.9, 0.9, 0.9]}, r"betas is .* at most 2"),
-        ({"clip_norm": 0.0}, r"clip_norm is 0.0; .* 0"),
-        ({"clip_parameters": "(cell"}, r"no regular expression"),
-        ({"channels_last": "true"}, r"channels_last is 'true'; "),
-        ({"validate_every": 0}, r"validate_every is 0; .* 0"),
-        ({"checkpoint_seconds": -1}, r"checkpoint_seconds is -1; .* 0"),
+        ({"momentum": 0.9}, "momentum is unknown; choose from steps, batch"),
+        ({"emma": 0.9}, "emma is unknown; did you mean 'ema'"),
+        ({"steps": 0}, "steps is 0; it must be above 0."),
+        ({"steps": 2.5}, "steps is 2.5; it must be a whole number."),
+        ({"steps": True}, "steps is true; it must be a whole number."),
+        ({"steps": None}, "steps is null; it must be a whole number."),
+        ({"steps": "ten"}, "steps is 'ten'; it must be a whole number."),
+        ({"steps": "10"}, "steps is '10'; it must be a whole number, without quotes."),
+        ({"lr": "1e-4"}, "lr is '1e-4'; it must be a number, without quotes."),
+        ({"lr": -1.0}, "lr is -1.0; it must be above 0."),
+        ({"lr": math.inf}, "lr is Infinity; it must be a finite number."),
+        ({"lr": 1e-7}, "lr_end is 1e-06; it must be from 0 to lr"),
+        ({"precision": "fp16"}, "precision is 'fp16'; it must be 'fp32' or 'bf16'."),
+        ({"schedule": "step"}, "schedule is 'step'; it must be 'polynomial' or 'cosine'."),
+        ({"ema": 1.0}, "ema is 1.0; it must be below 1."),
+        ({"betas": 0.9}, "betas is 0.9; it must be a list."),
+        ({"betas": [0.9]}, "betas.1 is missing; give it a value."),
+        ({"betas": [0.9, 1.5]}, "betas.1 is 1.5; it must be below 1."),
+        ({"betas": [0.9, 0.9, 0.9]}, "it must be a list of at most 2 values."),
+        ({"clip_norm": 0.0}, "clip_norm is 0.0; it must be above 0."),
+        ({"clip_parameters": 3}, "clip_parameters is 3; it must be a text."),
+        ({"clip_parameters": "(cell"}, "clip_parameters: '(cell' is no regular expression"),
+        ({"channels_last": "true"}, "channels_last is 'true'; it must be true or false."),
+        ({"validate_every": 0}, "validate_every is 0; it must be above 0."),
+        ({"checkpoint_seconds": -1}, "checkpoint_seconds is -1; it must be at least 0."),
     ],
 )
 def test_wrong_options_are_refused(changes, message):
-    with pytest.raises(ReblurError, match=message):
+    with pytest.raises(ReblurError, match=re.escape(message)):
         TrainingOptions.from_dict({"steps": 10, "batch": 2} | changes)
 
 
