@@ -198,10 +198,6 @@ def score_maps_without_a_network(sets: Mapping[str, Sequence[KnownMap]]) -> pd.D
     return scores
 
 
-def _error_of_the_median(coc: np.ndarray) -> float:
-    return float(np.abs(coc - np.median(coc)).mean())
-
-
 def known_of(made: Mapping[str, Any]) -> dict[str, list[Known]]:
     """`known_triplets` of a run's recipe."""
     tests = made["tests"]
