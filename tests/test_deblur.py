@@ -256,7 +256,7 @@ def test_each_test_set_has_its_gain_told(project, weights, monkeypatch, capsys, 
     assert (project / "out" / "cat.png").is_file()
     told = capsys.readouterr().err
     assert f"+2.00 dB on gopro, {gain:+.2f} dB on made" in told
-    assert "variant ss; seed 0; trained on skimage_photographs; 1,600 steps" in told
+    assert "variant a; network ss; seed 0; trained on skimage_photographs; 1,600 steps" in told
     assert ("warning: on made the blurred input was as good or better" in told) == warned
     assert "restored 1 of 1 photographs, 0.0 megapixels in " in told
     assert deblur("cat.png", "-o", "out", "--task", "low_quality", "--overwrite") == 2

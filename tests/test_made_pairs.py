@@ -190,7 +190,7 @@ def test_an_empty_small_missing_or_broken_folder_is_one_sentence(tmp_path: Path)
     def images(name: str) -> Photographs:
         return target_images(REAL, {"sets": str(tmp_path / name)})
 
-    with pytest.raises(ReblurError, match="is neither a folder nor a data set"):
+    with pytest.raises(ReblurError, match="there is no such folder"):
         images("nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ReblurError, match="holds no images"):

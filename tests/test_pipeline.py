@@ -218,8 +218,9 @@ def test_a_profile_of_ones_own_pairs_is_a_few_lines(project, tmp_path):
     edit(project, lambda params: params["profiles"].update(mine=mine))
     done = reblur(project, "study", "--profile", "mine")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    table = (project / "results/mine/tables/scale_recurrent/test_sets.csv").read_text()
-    assert "mine" in table
+    metrics = json.loads((project / "results/mine/metrics/scale_recurrent.json").read_text())
+    assert any("mine" in name and name.endswith("gain") for name in metrics)
+    assert list((project / "results/mine/tables/scale_recurrent").glob("*.csv"))
     # A picture replaced under its name is seen.
     Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(folder / "blur" / "000.png")
     assert "mine_train@scale_recurrent-ss-0" in " ".join(
