@@ -17,7 +17,7 @@ from reblur.errors import ReblurError
 from reblur.files import sha256_of_file, sha256_of_value, write_json
 from reblur.study.params import Params, results_folder
 from reblur.study.provenance import code_state, library_versions, machine
-from reblur.study.runs import all_runs, read_run, recipe, run_folder, weights_path
+from reblur.study.runs import all_runs, identities, read_run, recipe, run_folder, weights_path
 
 NAME = "provenance.json"
 PASSED_OVER = ("recipes", "notebooks")  # what a run was to be, and copies for reading
@@ -111,6 +111,8 @@ def _runs(params: Params, profile: str) -> Iterator[str]:
             made = recipe(params, profile, run)
         except ReblurError as error:
             yield f"{run.name}: its recipe cannot be made: {error}"
+            continue
+        if made["identity"] in identities(facts):
             continue
         for key, what in (
             ("configuration", "parameters"),
