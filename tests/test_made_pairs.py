@@ -16,6 +16,7 @@ from reblur.datasets.images.photographs import Photographs
 from reblur.errors import ReblurError
 from reblur.evaluation.scoring import do_nothing
 from reblur.study import targets
+from reblur.study.analysis.scores import read_measures
 from reblur.study.chapters import diffusion
 from reblur.study.data import made_tests
 from reblur.study.data.made_pairs import (
@@ -249,3 +250,21 @@ def test_the_rule_takes_the_nearest_start_that_keeps_the_content(bound, chosen) 
 def test_of_equal_distances_the_rule_takes_the_smaller_start() -> None:
     places = {200: (0.05, 0.01), 100: (0.05, 0.02), 20: (0.06, 0.0)}
     assert targets.best_start(measured(places), "swd", 0.04) == 100
+
+
+def test_measures_that_were_written_are_read(tmp_path) -> None:
+    """A column with gaps holds 100.0 in memory; in the file it is 100."""
+    rows = [
+        ("clean", None, "pairs", "all", "all", "swd", 0.5),
+        ("refined", 100, "pairs", "all", "all", "swd", 0.25),
+        ("refined", 100, "pairs", "a", "0", "content_deviation", 0.125),
+    ]
+    measures = pd.DataFrame(rows, columns=list(targets.MEASURE_COLUMNS))
+    assert measures["t0"].dtype == float
+    drawn = pd.DataFrame([("refined", "drawn", *rows[0][2:])], columns=measures.columns)
+    for name, frame in {"superres-0": measures, "superres-1": pd.concat([measures, drawn])}.items():
+        targets.write_measures(frame, tmp_path / "targets" / name / "measures.csv")
+    runs = [Run("diffusion", "rrdb", "rrdb", seed, "superres", None, "clean") for seed in (0, 1)]
+    found = read_measures(tmp_path, runs)
+    assert set(found["t0"].dropna()) == {100, "drawn"}
+    assert len(found) == 7

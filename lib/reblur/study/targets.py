@@ -144,7 +144,7 @@ def write_target(
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / "log.csv") as copy:
         copy.write_bytes(result.log.read_bytes())
-    write_long(measures, folder / "measures.csv")
+    write_measures(measures, folder / "measures.csv")
     facts = {
         **denoiser,
         "target": {"task": made["task"], "seed": made["seed"]},
@@ -159,6 +159,12 @@ def write_target(
         "versions": library_versions(),
     }
     write_json(folder / "run.json", facts)
+
+
+def write_measures(measures: pd.DataFrame, path: Path) -> None:
+    """Write long measures: t0 is a whole number, "drawn", or empty where there is none."""
+    starts = ["" if pd.isna(t0) else t0 if t0 == "drawn" else int(t0) for t0 in measures["t0"]]
+    write_long(measures.assign(t0=pd.Series(starts, measures.index, dtype=object)), path)
 
 
 def _source_slug(about: Mapping[str, Any]) -> str:
