@@ -8,7 +8,7 @@ from dvc.utils.serialize import dumps_yaml
 
 from reblur.errors import ReblurError
 from reblur.study.params import CHAPTERS, merged, read_params
-from reblur.study.runs import all_runs
+from reblur.study.runs import all_runs, recipe
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +155,23 @@ def test_merging_touches_neither_side():
     base, change = {"a": {"b": 1, "c": 2}, "levels": {"x": [0]}}, {"a": {"b": 3}, "levels": {}}
     assert merged(base, change) == {"a": {"b": 3, "c": 2}, "levels": {}}
     assert base == {"a": {"b": 1, "c": 2}, "levels": {"x": [0]}}
+
+
+@pytest.mark.parametrize(
+    ("trail", "value", "message"),
+    [
+        ("scale_recurrent.training.lrr", 1.0, "training.lrr is unknown; did you mean 'lr'"),
+        ("scale_recurrent.training.lr", -1.0, "lr is -1.0; "),
+        ("scale_recurrent.networks.widht", 8, "unknown name 'widht' .did you mean 'width'"),
+        ("scale_recurrent.data.motion.extend", [2, 16], "unknown option extend"),
+        ("defocus.data.defocus.max_cok", 9, "max_cok"),
+        ("defocus.reblurring.pseudo_wait", 0.1, "unknown name 'pseudo_wait'"),
+        ("diffusion.training.ema", 1.5, "ema is 1.5; "),
+    ],
+)
+def test_options_are_refused_before_anything_is_trained(raw, tmp_path, trail, value, message):
+    chapter = trail.split(".")[0]
+    params = read_params(written(tmp_path, changed(raw, f"profiles.demo.{trail}", value)))
+    run = next(run for run in reversed(all_runs(params, "demo")) if run.chapter == chapter)
+    with pytest.raises(ReblurError, match=message):
+        recipe(params, "demo", run)

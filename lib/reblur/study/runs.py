@@ -9,6 +9,7 @@ scratch/<identity>/                     the resumable state of a training
 import importlib
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,17 +17,22 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
+from reblur.datasets.defocus.synthesis import DefocusOptions
+from reblur.datasets.motion.options import MotionBlurOptions
 from reblur.errors import ReblurError
 from reblur.evaluation.scoring import do_nothing, restorer_of
 from reblur.files import atomic_path, sha256_of_file, sha256_of_value, write_json, write_text
+from reblur.losses.reblurring import DefocusObjective
+from reblur.networks import network_options
 from reblur.networks.complexity import count_macs, count_parameters
 from reblur.networks.names import NETWORKS, class_of
 from reblur.networks.weights import save_network
 from reblur.study.data.available import data_hashes, noted, trained_on
-from reblur.study.params import Params, project_root, results_folder
+from reblur.study.params import Params, project_root, refuse_unknown, results_folder
 from reblur.study.provenance import code_hash, code_state, library_versions, machine
 from reblur.study.rows import BLURRED, Run
 from reblur.study.training import train_network
+from reblur.training import TrainingOptions
 
 #: Multiply-adds are counted at this size, so that they compare across profiles.
 MACS_AT = (720, 1280)
@@ -95,6 +101,7 @@ def recipe(params: Params, profile: str, run: Run) -> dict[str, Any]:
     """
     chapter = chapter_module(run.chapter)
     config = chapter.configuration(params, profile, run)
+    check_options(run, config)
     config |= {"seed": run.seed, "machine": params.profile(profile).machine.as_dict()}
     network = config["network"]
     network["options"] = {**NETWORKS[run.network][2], **network["options"]}
@@ -115,6 +122,28 @@ def recipe(params: Params, profile: str, run: Run) -> dict[str, Any]:
         "test_data": known | data_hashes(set(tested) - set(known)),
         "scored_by": code_hash(scoring_code(run)),
     }
+
+
+def check_options(run: Run, config: Mapping[str, Any]) -> None:
+    """Refuse, before anything is trained, options that their own model does not know.
+
+    Raises:
+        ReblurError: an unknown option of the training, the network, the simulator or the objective,
+            or a value that cannot be; it names the run.
+    """
+    try:
+        TrainingOptions.from_dict(config["training"], "training")
+        refuse_unknown(config["network"]["options"], network_options(run.network), "networks")
+        if "motion" in config["data"]:
+            MotionBlurOptions.from_dict(config["data"]["motion"])
+        if "defocus" in config["data"]:
+            DefocusOptions.from_dict(config["data"]["defocus"])
+        if run.chapter == "defocus":
+            known = [field.name for field in fields(DefocusObjective)]
+            refuse_unknown(config["objective"], known, "objective")
+            DefocusObjective(**config["objective"])
+    except ReblurError as error:
+        raise ReblurError(f"{run.name}: {error}") from None
 
 
 def started_from(made: dict[str, Any], weights: Path) -> dict[str, Any]:
