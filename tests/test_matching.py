@@ -12,6 +12,7 @@ from reblur.errors import ReblurError
 from reblur.evaluation.maps import match_defocus, read_defocus
 from reblur.losses.reblurring import DefocusObjective, charbonnier, distillation_loss
 from reblur.networks import build_network
+from reblur.networks.complexity import count_macs
 from reblur.networks.matching import (
     BlurEstimator,
     MatchedReblurring,
@@ -196,3 +197,8 @@ def test_weights_begin_as_a_soft_choice_whatever_the_seed():
         with torch.no_grad():
             made = net.reblurring(photograph(32), photograph(32))
         assert (made.weights.argmax(1) == 0).float().mean() > 0.95
+
+
+def test_the_multiply_adds_of_a_matched_network_are_counted():
+    network = build_network("defocus_unet", seed=0, width=4, reblurring=True, matched=True)
+    assert count_macs(network, 64, 96) > 0

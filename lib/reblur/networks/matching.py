@@ -53,7 +53,8 @@ def band_energies(photograph: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h 
     """Log of the mean square, around a pixel, of three band-passes of the grey photograph: between
     Gaussian blurs of the standard deviations 0, 1, 2 and 4 px. Scaled to about [-1, 1]."""
     grey = precise(photograph).mean(1, keepdim=True)
-    with torch.autocast(grey.device.type, enabled=False):  # the bands are small differences
+    kind = "cpu" if grey.is_meta else grey.device.type  # where multiply-adds are counted
+    with torch.autocast(kind, enabled=False):  # the bands are small differences
         levels = [grey, *(_gaussian(grey, sigma) for sigma in (1.0, 2.0, 4.0))]
     bands = torch.cat([a - b for a, b in itertools.pairwise(levels)], 1)
     return ((_local_mean(bands.square(), ENERGY_WINDOW) + NOISE / 10).log() + 9) / 4
