@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from torch import nn
 
 from reblur.datasets.images.decoding import RAW_SUFFIXES
@@ -266,3 +267,19 @@ def deblur_files(
         say(line)
         done(source, target, restored)
     return account
+
+
+def device_of(name: str) -> torch.device:
+    """The device of that name; "auto" is a GPU if there is one.
+
+    Raises:
+        ReblurError: no such device, or none of that kind here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ReblurError(f"device '{name}' is not to be had here; use --device cpu.") from error
+    return device

@@ -7,7 +7,7 @@ from pathlib import Path
 from reblur.errors import ReblurError
 
 
-def add_evaluate(commands: argparse._SubParsersAction) -> None:
+def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add `evaluate` to the command line."""
     evaluate = commands.add_parser(
         "evaluate",
@@ -43,7 +43,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     """Score the images; 1 if any of them failed."""
     from tqdm import tqdm
 
-    from reblur.evaluation.commands import device_of
+    from reblur.evaluation.deblurring import device_of
     from reblur.evaluation.folders import (
         PROTOCOLS,
         score_folders,

@@ -10,7 +10,7 @@ from reblur.errors import ReblurError
 SAME = 45.0  # dB: two restorations of one image by one network on two machines lie above it
 
 
-def add_import(commands: argparse._SubParsersAction) -> None:
+def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add `import` to the command line."""
     command = commands.add_parser(
         "import",
