@@ -15,8 +15,10 @@ from reblur.datasets.images.files import write_image
 from reblur.errors import ReblurError
 from reblur.study.analysis.pictures import (
     GAP,
+    LETTERS,
     WIDEST,
     Cell,
+    contact_sheet,
     crop_window,
     crops,
     map_cell,
@@ -51,6 +53,15 @@ def test_small_pictures_are_enlarged_by_whole_factors_and_large_ones_made_smalle
                  key="k", title="t", side=100)  # fmt: skip
     assert made.image.size == (90 + 100 + 2 * GAP, 60 + GAP)
     np.testing.assert_array_equal(np.asarray(made.image)[:60:3, :90:3], SHARP[:20, :30])
+
+
+def test_a_contact_sheet_names_its_rows_and_columns():
+    rows = [[SHARP, SHARP], [BLURRED, SHARP[:20, :30]]]
+    made = contact_sheet(rows, ["sharp", "others"], ["a", "b"])
+    pixels = np.asarray(made.image)
+    above = LETTERS + 4 + GAP  # a label
+    np.testing.assert_array_equal(pixels[above : above + 120, :160], SHARP)
+    assert contact_sheet([[]], ["none"]) is None
 
 
 def test_many_columns_make_a_panel_no_wider():

@@ -194,6 +194,17 @@ def panel(
     return Panel(key, title, caption, sheet)
 
 
+def contact_sheet(
+    rows: Sequence[Sequence[RGB]], labels: Sequence[str], names: Sequence[str] = ()
+) -> Panel | None:
+    """Rows of pictures for an overview, a label above each row, and names below the last one; tiny
+    pictures are enlarged by a whole factor, large ones made smaller. None without a picture."""
+    cells = [[Cell(picture) for picture in row] for row in rows]
+    if names:
+        cells[-1] = [Cell(picture, name) for picture, name in zip(rows[-1], names, strict=True)]
+    return panel(cells, key="", title="", labels=labels, side=220)
+
+
 def slider(
     images: Mapping[str, RGB],
     *,
