@@ -51,8 +51,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         write_folder_scores,
     )
     from reblur.evaluation.scoring import restorer_of
-    from reblur.networks import denoiser_names
-    from reblur.networks.weights import load_network
+    from reblur.study.weights import load_restorer
 
     out = arguments.output
     if out is not None and (out.suffix == ".csv" or (out.exists() and not out.is_dir())):
@@ -62,12 +61,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     images = _images(arguments)
     device, restorer = device_of(arguments.device), None
     if arguments.weights is not None:
-        network, _ = load_network(arguments.weights)
-        if network.config["name"] in denoiser_names():
-            raise ReblurError(
-                f"{arguments.weights}: is a diffusion model, which restores nothing by itself; "
-                "name the weights of a restorer."
-            )
+        network = load_restorer(arguments.weights)
         restorer = restorer_of(network.to(device), tile=arguments.tile, channels_last=True)
     scores = score_folders(
         images,

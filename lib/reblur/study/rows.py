@@ -54,7 +54,9 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """The run's folder below `results/<profile>`."""
+        """The run's folder below `results/<profile>`; the blurred input's has its scores alone."""
+        if self.variant == BLURRED:
+            return Path(BLURRED) / self.chapter / (self.task or "")
         return Path("runs") / self.chapter / self.slug / f"seed_{self.seed}"
 
     def as_dict(self) -> dict[str, Any]:
