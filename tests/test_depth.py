@@ -161,5 +161,5 @@ def test_hard_edges_jump_soft_ones_do_not_and_planes_are_planes():
     ],
 )
 def test_an_impossible_random_scene_is_refused(options):
-    with pytest.raises(ReblurError, match="layered depth"):
-        LayeredDepth(**options)
+    with pytest.raises(ReblurError, match=next(iter(options))):
+        LayeredDepth.from_dict(options)

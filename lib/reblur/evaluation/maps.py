@@ -74,7 +74,7 @@ def match_defocus(
     """The blur of a pair by a matched network: the map on the grid of `blurred`.
 
     Args:
-        flow: by which the sharp side is warped onto the blurred one (`warping.METHODS`); None for
+        flow: by which the sharp side is warped onto the blurred one; None for
             pairs that are aligned.
 
     Raises:
@@ -86,7 +86,7 @@ def match_defocus(
         )
     photograph, target = (to_tensor(x)[None].to(device) for x in (blurred, sharp))
     if flow is not None:
-        there, _ = correspond(photograph, target, flow)
+        there, _ = correspond(photograph, target)
         target, _ = warp(target, there.flow)
     made = network.reblurring(target, photograph)
     leaky = network.reblurring.leaky

@@ -9,7 +9,6 @@ scratch/<identity>/                     the resumable state of a training
 import importlib
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -137,11 +136,9 @@ def check_options(run: Run, config: Mapping[str, Any]) -> None:
         if "motion" in config["data"]:
             MotionBlurOptions.from_dict(config["data"]["motion"])
         if "defocus" in config["data"]:
-            DefocusOptions.from_dict(config["data"]["defocus"])
+            DefocusOptions.from_dict(config["data"]["defocus"], "defocus")
         if run.chapter == "defocus":
-            known = [field.name for field in fields(DefocusObjective)]
-            refuse_unknown(config["objective"], known, "objective")
-            DefocusObjective(**config["objective"])
+            DefocusObjective.from_dict(config["objective"], "objective")
     except ReblurError as error:
         raise ReblurError(f"{run.name}: {error}") from None
 

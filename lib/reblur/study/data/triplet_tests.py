@@ -91,7 +91,7 @@ def measured_triplets(data: Mapping[str, Any], part: Mapping[str, Any]) -> Itera
     """
     sets = [name for name in part["scenes"] if is_here(name)]
     options = {**data["defocus"], **part["scene_lens"], "misalignment_px": part["misalignment_px"]}
-    lens = DefocusOptions.from_dict(options)
+    lens = DefocusOptions.from_dict(options, "defocus")
     for scene in open_scenes(sets, "test") if sets else []:
         for index in range(part["exposures"]):
             made = synthesise_triplet(

@@ -24,7 +24,7 @@ def from_pairs(config: Mapping[str, Any]) -> PairCrops:
 
 
 def objective(config: Mapping[str, Any]) -> DefocusObjective:
-    return DefocusObjective(**config["objective"])
+    return DefocusObjective.from_dict(config["objective"], "objective")
 
 
 def synthesis(data: Mapping[str, Any], split: str, size: int) -> DefocusPairs:
@@ -32,7 +32,7 @@ def synthesis(data: Mapping[str, Any], split: str, size: int) -> DefocusPairs:
     photographs = open_photographs(
         data["photographs"], split, downscale=data["downscale"], min_side=data["min_side"]
     )
-    return DefocusPairs(photographs, DefocusOptions.from_dict(data["defocus"]), size)
+    return DefocusPairs(photographs, DefocusOptions.from_dict(data["defocus"], "defocus"), size)
 
 
 def open_pairs_named(name: str, split: str) -> PairFolder:
