@@ -78,7 +78,7 @@ DRAWN = {
         ylabel="loss", log=True, smooth=3, **WORDS,
     ),
     "gains over multiply-adds": lambda rows: gains_over(
-        rows[0], "macs", xlabel="multiply-adds (G)", joined=False, **WORDS
+        rows[0], "macs", xlabel="multiply-adds (G)", joined=False, log=True, **WORDS
     ),
     "gains over misalignment": lambda rows: gains_over(
         rows[0].assign(level=8), "level", xlabel="misalignment (px)", **WORDS

@@ -8,7 +8,7 @@ their updates printed.
 
 import math
 from textwrap import fill
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -136,7 +136,7 @@ def learning_curves(
         axes.set_axis_off()
     for axes in grid.flat:
         if log:
-            _plain_logarithm(axes)
+            _plain_logarithm(axes, "y")
         axes.tick_params(labelsize=8.5)
     figure.supxlabel("updates", fontsize=9.5)
     figure.supylabel(ylabel, fontsize=9.5)
@@ -155,12 +155,14 @@ def gains_over(
     title: str,
     xlabel: str,
     joined: bool = True,
+    log: bool = False,
 ) -> Drawing | None:
     """Gains over a number: misalignment (px), blur length (px), hours of training, multiply-adds.
 
     Args:
         rows: summary rows with the column `x`, a `label`, perhaps a `panel`.
         joined: a line a label in the order of `x`; False: a named point a row.
+        log: a logarithmic horizontal axis.
     """
     rows = known(rows, "gain", x).sort_values(x, kind="stable")
     if rows.empty:
@@ -173,7 +175,7 @@ def gains_over(
         for number, label in enumerate(labels):
             ours = here[here["label"] == label]
             colour = sns.color_palette()[number % 10] if joined else sns.color_palette()[0]
-            beside = 0 if not joined else 0.006 * wide * (number - len(labels) / 2)
+            beside = 0 if log or not joined else 0.006 * wide * (number - len(labels) / 2)
             place = ours[x].astype(float) + beside
             axes.vlines(place, ours["gain_low"], ours["gain_high"], color=colour, lw=1.8, alpha=0.6)
             sns.lineplot(
@@ -187,7 +189,9 @@ def gains_over(
             _note(axes, row["label"], (row[x], row["gain"]), shift, INK, side)
         axes.axhline(0, color=INK, lw=1.1, ls="--")
         axes.set(xlabel=xlabel, ylabel="", title=panel or "")
-        if joined and rows[x].nunique() <= 10:
+        if log:
+            _plain_logarithm(axes, "x")
+        if joined and not log and rows[x].nunique() <= 10:
             ticks = sorted(float(value) for value in rows[x].unique())
             axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     grid[0].set_ylabel(GAIN)
@@ -236,12 +240,13 @@ def _note(
     )  # fmt: skip
 
 
-def _plain_logarithm(axes: Axes) -> None:
-    """A logarithmic vertical axis with ticks at 1, 2, 5, … written out."""
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
-    axes.yaxis.set_minor_locator(NullLocator())
+def _plain_logarithm(axes: Axes, which: Literal["x", "y"]) -> None:
+    """A logarithmic axis with ticks at 1, 2, 5, … written out."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FormatStrFormatter("%g"))
+    axis.set_minor_locator(NullLocator())
 
 
 def _hatch(axes: Axes, rows: pd.DataFrame, places: dict[Any, int]) -> None:
