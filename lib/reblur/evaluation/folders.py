@@ -171,6 +171,10 @@ def score_folders(
             rows.append({"image": of.name} | _row(of, restorer, options))
         except ReblurError as error:
             say(f"reblur: {of.name}: {error}")
+        except MemoryError:
+            say(f"reblur: {of.name}: the memory does not hold it; choose a smaller tile.")
+        except Exception as error:  # no single file ends a batch
+            say(f"reblur: {of.name}: cannot be scored ({error}); leave it out.")
     return pd.DataFrame(rows, columns=_columns(rows))
 
 
