@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -212,6 +213,25 @@ def test_pngs(colour, bits, with_key, tmp_path):
     assert np.abs(read_image(tmp_path / "x.png") - expected).max() <= 1
 
 
+@pytest.mark.parametrize("bits", [10, 12, 16])
+@pytest.mark.parametrize("bands", [1, 3, 4])
+def test_jpeg_2000_of_more_than_8_bits(bits, bands, tmp_path):
+    """OpenCV writes 16 bits; the header then says fewer, for values that are centred for that."""
+    values = BANDS[..., :bands].astype(int)
+    values[0, 0] = 255  # white
+    stored = np.round(values / 255 * (2**bits - 1)) + 2**15 - 2 ** (bits - 1)
+    order = [2, 1, 0, 3][:bands] if bands > 1 else [0]
+    options = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000]
+    data = cv2.imencode(".jp2", stored.astype(np.uint16)[..., order], options)[1]
+    sizes = data.tobytes().index(b"\xff\x51") + 40  # one of each band
+    data[sizes : sizes + 3 * bands : 3] = bits - 1
+    data[data.tobytes().index(b"ihdr") + 14] = bits - 1
+    (tmp_path / "x.jp2").write_bytes(data.tobytes())
+    colour = values[..., :3] if bands > 1 else values.repeat(3, axis=2)
+    expected = on_white(colour, values[..., 3]) if bands == 4 else colour
+    assert np.abs(read_image(tmp_path / "x.jp2") - expected).max() <= 1
+
+
 @pytest.mark.parametrize("kind", ["P2", "P3", "P5", "P6"])
 @pytest.mark.parametrize("maximum", [1, 15, 100, 255, 256, 1023, 4095, 65535])
 def test_pnm_of_any_maximum(kind, maximum, tmp_path):
@@ -271,6 +291,9 @@ REFUSED: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "raw": ("dng", raw_like, "raw file.*darktable"),
     "raw by another name": ("tif", raw_like, "raw file.*darktable"),
     "preview": ("tif", preview_first, "preview"),
+    "a drawing": (
+        "eps", lambda path: Image.new("L", (9, 9)).save(path), "not an image in a known format"
+    ),
     "raw, unknown": ("cr3", lambda path: path.write_bytes(b"\0\0\0\x18ftypcrx "), "raw file"),
 }  # fmt: skip
 

@@ -1,6 +1,6 @@
 """Scores of restored images in folders: restored here by a network, or elsewhere by anything."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import UInt8
+from tqdm import tqdm
 
 from reblur.datasets.catalogue.contents import list_contents
 from reblur.datasets.images.files import is_image, read_image
@@ -166,7 +167,7 @@ def score_folders(
     options = {"protocol": protocol, "device": device}
     options["lpips"] = protocol == "raw" and lpips_available()
     rows = []
-    for of in _bar(images):
+    for of in tqdm(images, desc="evaluate", unit="image", disable=None):  # None: on a terminal
         try:
             rows.append({"image": of.name} | _row(of, restorer, options))
         except ReblurError as error:
@@ -200,12 +201,6 @@ def _columns(rows: Sequence[dict[str, str | float]]) -> list[str]:
     return [name for name in order if name in held]
 
 
-def _bar(images: Sequence[Images]) -> Iterator[Images]:
-    from tqdm import tqdm
-
-    yield from tqdm(images, desc="evaluate", unit="image", disable=None)  # None: on a terminal
-
-
 def summarise(scores: pd.DataFrame) -> pd.DataFrame:
     """One row a metric: metric, mean, input_mean, gain, images, infinite, convention.
 
@@ -234,13 +229,7 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
 
 def write_folder_scores(scores: pd.DataFrame, summary: pd.DataFrame, folder: Path) -> None:
     """Write scores.csv (a row an image) and summary.csv into a folder, atomically."""
-    rounded = scores.copy()
-    for name in rounded.columns.drop("image"):
-        places = _DECIMALS[name.removeprefix("input_")]
-        rounded[name] = [_fixed(value, places) for value in rounded[name]]
+    places = {name: _DECIMALS[name.removeprefix("input_")] for name in scores.columns.drop("image")}
+    rounded = scores.round(places)
     for name, table in (("scores", rounded), ("summary", summary.round(6))):
         write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-
-
-def _fixed(value: float, places: int) -> str:
-    return "" if np.isnan(value) else f"{value:.{places}f}"

@@ -3,9 +3,9 @@
 - NAFNet as BasicSR and the authors publish it (`middle_blks`, `sca.1`), of any width and blocks;
 - DeepDeblur as in SeungjunNah/DeepDeblur-PyTorch (`body_models`, fine to coarse; images of 0 to 255
   by default);
-- PyTorch ports of SRN (`srn_ports`): `inblock … outblock` with `resblock_stack` (iwtw/SRN-DeblurNet
-  and what grew from it), with `main_branch` in it (ESTRNN's), and `in_block`, `down_conv`, `up_conv`
-  (SimDeblur's).
+- PyTorch ports of SRN (`srn_ports`): `inblock … outblock` with `resblock_stack`
+  (iwtw/SRN-DeblurNet and what grew from it), with `main_branch` in it (ESTRNN's), and
+  `in_block`, `down_conv`, `up_conv` (SimDeblur's).
 """
 
 import re

@@ -1,8 +1,8 @@
 """Pairs that were made, not taken: written once, whole or not at all, and checked when opened.
 
-    <high>/<name>.png             the high-quality images, which several sets share
-    <set>/low/<name>[-<k>].png    low ones at their own size (high / scale), k samples a high image
-    <set>/manifest.json           how each was drawn, and the SHA-256 of every file
+<high>/<name>.png             the high-quality images, which several sets share
+<set>/low/<name>[-<k>].png    low ones at their own size (high / scale), k samples a high image
+<set>/manifest.json           how each was drawn, and the SHA-256 of every file
 """
 
 import hashlib
