@@ -140,7 +140,7 @@ def restore_image(
     height, width = photograph.shape[:2]
     restored = np.empty(photograph.shape, np.uint8 if bits == 8 else np.uint16)
     rounded = to_uint8 if bits == 8 else to_uint16
-    run = _Run(network, device, precision, channels_last)
+    run = TiledRun(network, device, precision, channels_last)
     tilings = plan_tiles(height, width, tile, overlap)
 
     def read(rows: slice, columns: slice) -> Tensor:
@@ -151,28 +151,7 @@ def restore_image(
     return restored
 
 
-def restore_tensor(
-    network: nn.Module,
-    images: Float[Tensor, "b 3 h w"],
-    *,
-    tile: int | None = None,
-    overlap: int | None = None,
-    device: torch.device | str | None = None,
-    precision: Precision = "fp32",
-    channels_last: bool = False,
-) -> Float32[Tensor, "b 3 h w"]:
-    """As `restore_image`, for a batch of images in [0, 1]; the result, on the CPU, is not clamped.
-
-    Raises:
-        ReblurError: see `restore_image`.
-    """
-    run = _Run(network, device, precision, channels_last)
-    tilings = plan_tiles(images.shape[2], images.shape[3], tile, overlap)
-    bands = run.bands(lambda rows, columns: images[:, :, rows, columns], tilings, None)
-    return torch.cat([band for _, band in bands], dim=2)
-
-
-class _Run:
+class TiledRun:
     """A network placed on its device, and the way that tiles go through it."""
 
     def __init__(

@@ -208,8 +208,9 @@ def _extract(archive: Path, files: list[File], folder: Path) -> None:
                     if sha256_of_file(temporary) != file.sha256:
                         raise _OtherBytes(f"{file.origin} has not the manifest's checksum")
     except (tarfile.TarError, EOFError, KeyError, AttributeError, _OtherBytes) as error:
+        why = str(error).splitlines()[0]
         raise ReblurError(
-            f"{archive}: cannot be unpacked ({error}); correct the manifest."
+            f"{archive}: cannot be unpacked ({why}); correct the manifest."
         ) from error
 
 
