@@ -204,11 +204,6 @@ def _cut(path: Path, keep: int) -> None:
     path.write_bytes(path.read_bytes()[:keep])
 
 
-def _all_others(folder: Path) -> None:
-    for path in (folder / "sharp").iterdir():
-        path.rename(path.with_stem(path.stem + "_x"))
-
-
 def _twice(folder: Path) -> None:
     put(folder / "blur" / "img_002.jpg")
 
@@ -234,7 +229,6 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
         "img_002.png: has no blurred partner",
     ),
     "two files of one name": (_twice, "one name twice (img_002.jpg and img_002.png)"),
-    "no name in common": (_all_others, "img_002_x.png: has no blurred partner"),
     "case leaves a doubt": (
         lambda f: [
             shutil.move(f / "sharp/img_002.png", f / "sharp/IMG_002.png"),

@@ -59,6 +59,16 @@ def test_a_bad_pair_is_told_and_not_recorded(folder, capsys, name):
     assert own_sets.own_names() == []
 
 
+def test_a_folder_whose_names_have_nothing_in_common_is_told(folder, capsys):
+    for n in range(3):
+        put(folder / "blur" / f"{n}_B.png", n)
+        put(folder / "sharp" / f"{n}_S.png", n)
+    assert main(["data", "add", str(folder), "--name", "mine"]) == 1
+    told = capsys.readouterr().out
+    assert "0 pairs of 0 scenes, as blur/ and sharp/" in told
+    assert told.count("partner") == 6
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
