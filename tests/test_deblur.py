@@ -236,7 +236,7 @@ def test_one_name_in_two_formats_is_no_collision(tmp_path):
     assert targets == ["a.bmp.png", "a.png", "b.png"]
 
 
-@pytest.mark.parametrize("name", ["x.heic", "x.bmp", "x.gif", "x.dng", "x.avif"])
+@pytest.mark.parametrize("name", ["x.heic", "x.bmp", "x.gif", "x.dng", "x.avif", "x.exr", "x.PDF"])
 def test_formats_that_are_not_written_make_no_folder(name, tmp_path, weights, capsys):
     source = save(tmp_path / "cat.png")
     assert deblur(source, "-o", tmp_path / name, "--weights", weights) == 2

@@ -14,7 +14,7 @@ from reblur.errors import ReblurError
 from reblur.evaluation.tiling import (
     TILE,
     WHOLE_PIXELS,
-    TiledRun,
+    _Run,
     plan_tiles,
     restore_image,
 )
@@ -27,7 +27,7 @@ def restore_tensor(
     network, images, *, tile=None, overlap=None, precision="fp32", channels_last=False
 ):
     """As `restore_image`, for a batch of images in [0, 1]; not rounded."""
-    run = TiledRun(network, None, precision, channels_last)
+    run = _Run(network, None, precision, channels_last)
     tilings = plan_tiles(*images.shape[2:], tile, overlap)
     bands = run.bands(lambda rows, columns: images[:, :, rows, columns], tilings, None)
     return torch.cat([band for _, band in bands], dim=2)

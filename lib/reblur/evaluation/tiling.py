@@ -140,7 +140,7 @@ def restore_image(
     height, width = photograph.shape[:2]
     restored = np.empty(photograph.shape, np.uint8 if bits == 8 else np.uint16)
     rounded = to_uint8 if bits == 8 else to_uint16
-    run = TiledRun(network, device, precision, channels_last)
+    run = _Run(network, device, precision, channels_last)
     tilings = plan_tiles(height, width, tile, overlap)
 
     def read(rows: slice, columns: slice) -> Tensor:
@@ -151,7 +151,7 @@ def restore_image(
     return restored
 
 
-class TiledRun:
+class _Run:
     """A network placed on its device, and the way that tiles go through it."""
 
     def __init__(
