@@ -11,7 +11,6 @@ from skimage import data
 from reblur.errors import ReblurError
 from reblur.evaluation.maps import (
     auc,
-    kernels_at,
     local_contrast,
     map_errors,
     read_defocus,
@@ -63,9 +62,6 @@ def test_what_a_network_says_of_a_photograph():
     reading = read_defocus(network, picture)
     assert reading.restored.shape == reading.reblurred.shape == picture.shape
     assert 0 <= reading.coc.min() <= reading.coc.max() < 14
-    kernels = kernels_at(reading, 2, 3)
-    assert kernels.shape == (2, 3, 15, 15)
-    assert kernels.sum((2, 3)) == pytest.approx(1, abs=1e-5)
 
 
 def test_without_a_reblurring_network_there_is_no_map():

@@ -26,7 +26,7 @@ from reblur.networks import network_options
 from reblur.networks.complexity import count_macs, count_parameters
 from reblur.networks.names import NETWORKS, class_of
 from reblur.networks.weights import save_network
-from reblur.study.data.available import data_hashes, noted, trained_on
+from reblur.study.data.available import data_hashes, noted, refuse_changed, trained_on
 from reblur.study.params import Params, project_root, refuse_unknown, results_folder
 from reblur.study.provenance import code_hash, code_state, library_versions, machine
 from reblur.study.rows import Run, blurred_input
@@ -233,6 +233,7 @@ def train_run(
     Returns:
         The network, and what `run.json` says of the training.
     """
+    refuse_changed(made["data"])
     config, result = made["configuration"], train(made, device, scratch_folder(made), **watching)
     folder, weights = run_folder(profile, run), weights_path(profile, run)
     folder.mkdir(parents=True, exist_ok=True)
