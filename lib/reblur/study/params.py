@@ -226,7 +226,7 @@ class CarryOver(Options):
 
 
 class Restore(Options):
-    """Which weights restore where none are named (`evaluation.weights` reads it by itself)."""
+    """Which weights restore where none are named (`study.weights` reads it by itself)."""
 
     profiles: Names
     tasks: dict[str, dict[str, str]]
@@ -329,7 +329,7 @@ def merged(base: Any, change: Any, key: str = "") -> Any:
 
 def _check_names(params: Params, where: str) -> None:
     """Names of variants, tasks and their keys lead somewhere."""
-    from reblur.networks.names import DENOISERS, NETWORKS
+    from reblur.network_names import DENOISERS, NETWORKS
 
     for chapter in CHAPTERS:
         section = getattr(params, chapter)
