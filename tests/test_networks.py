@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from reblur.errors import ReblurError
+from reblur.network_names import VARIANTS
 from reblur.networks import build_network, network_names, network_options
 from reblur.networks.complexity import count_macs, count_parameters
-from reblur.networks.names import VARIANTS
 
 NAMES = network_names()
 SIZES = [(1, 1), (7, 5), (16, 16), (65, 43)]

@@ -22,9 +22,9 @@ from reblur.errors import ReblurError
 from reblur.evaluation.scoring import do_nothing, restorer_of
 from reblur.files import atomic_path, sha256_of_file, sha256_of_value, write_json, write_text
 from reblur.losses.reblurring import DefocusObjective
+from reblur.network_names import NETWORKS, class_of
 from reblur.networks import network_options
 from reblur.networks.complexity import count_macs, count_parameters
-from reblur.networks.names import NETWORKS, class_of
 from reblur.networks.weights import save_network
 from reblur.study.data.available import data_hashes, noted, refuse_changed, trained_on
 from reblur.study.params import Params, project_root, refuse_unknown, results_folder
