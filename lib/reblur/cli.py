@@ -12,7 +12,7 @@ def parser() -> argparse.ArgumentParser:
     """The whole command line; every sub-command sets `run`, a function of the parsed arguments."""
     from reblur.datasets.catalogue.commands import add_commands as add_data_commands
     from reblur.evaluation.commands import add_commands as add_evaluation_commands
-    from reblur.networks.import_commands import add_import
+    from reblur.evaluation.import_commands import add_import
     from reblur.study.commands import add_commands as add_study_commands
 
     top = argparse.ArgumentParser(prog="reblur", description=reblur.__doc__)
