@@ -102,6 +102,8 @@ def test_one_seed_that_trained_otherwise_makes_a_comparison_inconclusive(tmp_pat
     expected = ("inconclusive", f"trained unequally: {words}")
     assert verdict(study, "greater", ("sr_edrb3_skip", "ss")) == expected
     assert verdict(study, "greater", ("sr_edrb3_skip", BLURRED)) == expected
+    by_time = verdict(study, "greater", ("sr_edrb3_skip", "ss"), equal_time=True)
+    assert by_time[0] == "supported"
 
 
 def test_twice_the_steps_at_half_the_batch_is_equal_training(tmp_path):

@@ -215,3 +215,18 @@ def test_each_source_is_claimed_to_be_the_best_at_home():
         ("best", "synthetic", 2), ("best", "thin_lens", 2),
         ("within", "synthetic", 1), ("within", "thin_lens", 1),
     ]  # fmt: skip
+
+
+def test_rows_with_a_residual_have_claims_of_their_own():
+    """Every claim of that family is about rows that params.yaml knows, and names none twice."""
+    variants = PARAMS.scale_recurrent.variants
+    for skip in (False, True):
+        claims = scale_recurrent.claims("synthetic", skip)
+        sides = [side for claim in claims for pair in claim.pairs for side in pair]
+        assert {side["variant"] for side in sides if side != BLURRED} <= set(variants)
+        assert len({claim.key for claim in claims}) == len(claims)
+        assert all(ours != theirs for claim in claims for ours, theirs in claim.pairs)
+    residual = next(c for c in scale_recurrent.claims("synthetic", True) if c.key == "residual")
+    assert {theirs["variant"] for _, theirs in residual.pairs} == {"sr_edrb3"}
+    assert scale_recurrent.label({"variant": "ss_skip"}) == "SS + skip"
+    assert scale_recurrent.label({"variant": "sr_edrb3_skip"}) == "SR-EDRB3 + skip (ours)"

@@ -89,7 +89,7 @@ def test_chapter_1_is_compared_from_its_own_folder(project):
     for name in names:
         assert f'href="../tables/scale_recurrent/{name}.csv"' in page.read_text()
     assert files(root / "figures" / "scale_recurrent") == {
-        "overview.png", "losses.png", "panel.jpg", "validation.png",
+        "overview.png", "macs.png", "losses.png", "panel.jpg", "validation.png",
     }  # fmt: skip
     metrics = json.loads((root / "metrics" / "scale_recurrent.json").read_text())
     ends = [metrics[f"ss.synthetic.{name}"] for name in ("low", "gain", "high")]

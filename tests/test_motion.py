@@ -16,7 +16,7 @@ from reblur.datasets.degradation.jpeg import jpeg
 from reblur.datasets.images.photographs import Photographs
 from reblur.datasets.motion import synthesis as motion
 from reblur.datasets.motion.camera_cpu import expose_one
-from reblur.datasets.motion.exposures import Exposures, draw_exposures
+from reblur.datasets.motion.exposures import Exposures, blur_lengths, draw_exposures
 from reblur.datasets.motion.synthesis import MotionBlur, MotionBlurOptions
 from reblur.randomness import numpy_generator
 
@@ -300,6 +300,12 @@ def test_things_move_relative_to_the_scene() -> None:
     assert np.abs(camera @ still.homographies[1] - still.homographies[1] @ camera).max() > 1e-3
     # from the shaken picture back to the scene, and from the scene back to the thing at rest
     np.testing.assert_allclose(thing, still.homographies[1] @ camera, atol=1e-9)
+
+
+def test_blur_length_is_the_extent_that_was_asked_for() -> None:
+    options = MotionBlurOptions(extent=(12.0, 12.0), frames=65, spacing=0, **QUIET)
+    lengths = blur_lengths(draw_exposures(0, range(6), options, (64, 96)), (64, 96))
+    np.testing.assert_allclose(lengths, 12, rtol=0.04)  # sub-frames end before the exposure does
 
 
 def test_blur_grows_with_the_extent() -> None:

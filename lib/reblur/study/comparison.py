@@ -121,6 +121,21 @@ class Comparison:
         found = rows["dataset"].isin(datasets) & (rows["metric"] == metric)
         return rows[found & (blurred | (rows["variant"] != BLURRED))]
 
+    def by_blur_length(self, dataset: str, *variants: str, bins: int = 4) -> pd.DataFrame:
+        """The gain in PSNR on the test images of a synthetic set, in `bins` equal shares from the
+        shortest blur to the longest: rows as of `gains`, with `blur_length` (px), the median."""
+        there = self.scores[self.scores["dataset"] == dataset]
+        lengths = there[there["metric"] == "blur_length"].set_index("image")["value"]
+        if lengths.empty:
+            return pd.DataFrame()
+        shares = pd.qcut(lengths, bins, labels=False)
+        median = lengths.groupby(shares).median()
+        psnr = there[there["metric"] == "psnr"]
+        rows = summarise(psnr.assign(dataset=psnr["image"].map(shares).astype(str)), self.runs)
+        rows = labelled(rows, self.chapter.label)
+        rows = rows[rows["variant"].isin(variants)]
+        return rows.assign(blur_length=rows["dataset"].astype(int).map(median))
+
     def show_table(
         self,
         rows: pd.DataFrame,

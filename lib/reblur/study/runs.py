@@ -263,8 +263,12 @@ def train_run(
 
 
 def score_blurred(profile: str, run: Run, made: Mapping[str, Any], device: str) -> pd.DataFrame:
-    """Score the blurred input itself on the test sets of `run`'s recipe."""
-    scores, _ = tests_module(run).score(do_nothing, None, made, device)
+    """Score the blurred input itself on the test sets of `run`'s recipe; what its chapter measures
+    of the pairs themselves (`measures_of_pairs`) stands below."""
+    tests = tests_module(run)
+    scores, _ = tests.score(do_nothing, None, made, device)
+    if hasattr(tests, "measures_of_pairs"):
+        scores = pd.concat([scores, tests.measures_of_pairs(made)], ignore_index=True)
     write_long(scores, blurred_path(profile, run.chapter, run.task))
     return scores
 

@@ -13,6 +13,7 @@ from reblur.datasets.motion.trajectories import (
     UNIFORM_DRAWS,
     HandMotion,
     Trajectories,
+    transform,
 )
 from reblur.randomness import numpy_generator
 
@@ -148,6 +149,19 @@ def draw_exposures(
         quality * (soft | options.pipeline),
         np.stack([within(bounds) for bounds in BALANCE], 1) * options.pipeline,
     )
+
+
+def blur_lengths(exposures: Exposures, size: tuple[int, int]) -> Float[np.ndarray, " b"]:
+    """How long the camera's motion is in each picture of height and width `size`, in pixels: the
+    largest distance between two positions of its middle or of a corner within the exposure."""
+    points = exposures.centres[:, None] + np.array(size[::-1]) / 2 * CORNERS
+    used = exposures.counts
+    lengths = []
+    for matrices, count, at in zip(exposures.homographies[0], used, points, strict=True):
+        paths = transform(matrices[None, :count], at[None])[0]  # (n, p, 2)
+        apart = np.linalg.norm(paths[:, None] - paths[None], axis=-1)
+        lengths.append(apart.max())
+    return np.array(lengths)
 
 
 def _within(bounds: Range, draw: np.ndarray) -> np.ndarray:

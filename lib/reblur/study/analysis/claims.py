@@ -11,8 +11,9 @@ back more than half of what the worse of them lacks.
 - 'within': supported if every interval lies inside ±margin, refuted if one lies outside of it.
 
 Anything else is inconclusive, and so is a comparison of trainings that saw different numbers of
-samples (steps × batch, over every seed). An interval from one seed leaves out what another training
-would have changed, whatever it is compared with: its verdict is for this one trained network.
+samples (steps × batch, over every seed), unless the claim is about equal time. An interval from one
+seed leaves out what another training would have changed, whatever it is compared with: its verdict
+is for this one trained network.
 """
 
 from collections.abc import Callable, Sequence
@@ -57,6 +58,7 @@ class Claim:
         dataset, metric: what it is judged on.
         margin: in the metric's unit.
         question: the claim as a question that a page answers at its head; '' for most.
+        equal_time: the sides had equal time to train, and so not equally many samples.
     """
 
     key: str
@@ -68,6 +70,7 @@ class Claim:
     metric: str = "psnr"
     margin: float = 0.0
     question: str = ""
+    equal_time: bool = False
 
     @property
     def pairs(self) -> list[tuple[Side, ...]]:
@@ -148,7 +151,7 @@ def _interval(
         scores, ours, theirs[0] if len(theirs) == 1 else theirs, claim.dataset, claim.metric
     )
     runs = pd.concat(trained)
-    if found.known and runs["samples"].nunique() > 1:
+    if found.known and not claim.equal_time and runs["samples"].nunique() > 1:
         steps = sorted(int(steps) for steps in runs["steps"].unique())
         words = " and ".join(f"{n:,}" for n in steps) if len(steps) > 1 else "other batches of"
         return missing_interval(f"{UNEQUAL}: {words} updates")

@@ -6,10 +6,12 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
+from reblur.datasets.motion.exposures import blur_lengths, draw_exposures
+from reblur.datasets.motion.options import MotionBlurOptions
 from reblur.evaluation.scoring import Restorer
 from reblur.study.data.available import is_here
-from reblur.study.data.motion import open_pairs_named, synthesised_pairs
-from reblur.study.data.test_sets import TestSet, score_sets, spread, whole
+from reblur.study.data.motion import open_pairs_named, synthesis, synthesised_pairs
+from reblur.study.data.test_sets import TestSet, empty_scores, score_sets, spread, whole
 
 
 def test_sets(tests: Mapping[str, Any]) -> dict[str, TestSet]:
@@ -38,3 +40,20 @@ def score(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Scores and costs of a restorer on every test set of a recipe that is here."""
     return score_sets(restorer, test_sets(made["tests"]), device)
+
+
+def measures_of_pairs(made: Mapping[str, Any]) -> pd.DataFrame:
+    """What is known of the synthesised test pairs themselves, long: `blur_length` in pixels."""
+    part, simulator = made["tests"]["synthetic"], made["tests"]["simulator"]
+    tables = []
+    for name, change in part["motions"].items() if part else ():
+        options = MotionBlurOptions.from_dict({**simulator["motion"], **change})
+        data = {**simulator, "photographs": part["photographs"], "motion": {}}
+        source = synthesis(data, "test", part["size"])
+        indices, size = range(part["pairs"]), (part["size"], part["size"])
+        lengths = blur_lengths(draw_exposures(part["seed"], indices, options, size), size)
+        photographs = [source.photograph_of(part["seed"], index) for index in indices]
+        images = [f"{index:03d}" for index in indices]
+        rows = {"dataset": name, "photograph": photographs, "image": images}
+        tables.append(pd.DataFrame(rows | {"metric": "blur_length", "value": lengths}))
+    return pd.concat(tables, ignore_index=True) if tables else empty_scores()
