@@ -104,7 +104,7 @@ def diffusion(root: Path) -> None:
 
 
 def make_trees(project: Path) -> None:
-    """Every data set that profile `paper` reads, and manifests that expect no more than there is."""
+    """Every data set that profile `paper` reads, and manifests that expect no more files."""
     for make in (motion, defocus, diffusion):
         make(project / "data")
     for path in (project / "data_manifests").glob("*.yaml"):
@@ -115,7 +115,7 @@ def make_trees(project: Path) -> None:
 
 
 def shrink(params: dict[str, Any]) -> None:
-    """Profile `paper` of two steps on a CPU: all its data sets, few of its variants, and chapter 4."""
+    """Profile `paper` of two steps on a CPU: all its data sets, few variants, and chapter 4."""
     paper = params["profiles"]["paper"]
     params["profiles"] = {"paper": paper}
     params["restore"]["profiles"] = ["paper"]

@@ -28,8 +28,8 @@ from reblur.study.runs import (
     read_run,
     recipe,
     run_folder,
+    scored,
     source_name,
-    tests_module,
 )
 from reblur.study.training import train_network
 
@@ -109,7 +109,7 @@ def _whole(
     if sha256_of_file(weights) == facts["weights_sha256"]:
         return f"{run.name}: the same bytes ({_machines(facts)})."
     restorer = restorer_of(network, device=device, channels_last=True)
-    ours, _ = tests_module(run).score(restorer, network, made, device)
+    ours, _ = scored(run, restorer, network, made, device)
     theirs = pd.read_csv(run_folder(profile, run) / "scores.csv")
     means = [s[s["metric"] == "psnr"].groupby("dataset")["value"].mean() for s in (ours, theirs)]
     worst = (means[0] - means[1]).abs().max()
