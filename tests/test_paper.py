@@ -97,6 +97,14 @@ def test_the_pages_show_tables_and_pictures(project):
         assert 'class="results"' in page
         assert '<img alt="' in page
     assert "compare_defocus.html" in (project / "results/paper/report/index.html").read_text()
+    assert "have no known truth" in (project / "RESULTS.md").read_text()  # of chapter 3
+
+
+def test_what_is_not_here_is_not_available(project):
+    """LPIPS and NIQE lack their files, and the pictures are too small for NIQE."""
+    for chapter in CHAPTERS:
+        page = (project / f"results/paper/report/compare_{chapter}.html").read_text()
+        assert (">not available<" in page) == (chapter != "carry_over"), chapter
 
 
 @pytest.fixture(scope="module")
