@@ -1,9 +1,12 @@
 """The whole pipeline at the smallest size, by DVC, in a project of its own: what a user does."""
 
 import json
+from contextlib import contextmanager
 
 import pytest
 
+from reblur.study import verify
+from reblur.study.params import read_params
 from small_project import copy_project, dvc, edit, git, reblur
 
 RUNS = ["scale_recurrent-ss-0", "scale_recurrent-sr_edrb3_skip-0"]
@@ -74,20 +77,36 @@ def test_after_a_study_plain_dvc_finds_nothing_to_do(project):
     assert stages_run(dvc(project, "repro", "demo_report")) == []
 
 
-def test_verify_finds_one_changed_digit(project):
+@contextmanager
+def changed_digit(project, pattern):
+    """The last digit of the first file of a pattern is another one; yields the file."""
+    path = min((project / "results/demo").glob(pattern))
+    before = path.read_bytes()
+    place = next(i for i in range(len(before) - 1, -1, -1) if before[i : i + 1].isdigit())
+    digit = b"7" if before[place : place + 1] != b"7" else b"3"
+    path.write_bytes(before[:place] + digit + before[place + 1 :])
+    try:
+        yield path
+    finally:
+        path.write_bytes(before)
+
+
+def test_verify_finds_one_changed_digit_by_the_hashes(project, monkeypatch):
     assert reblur(project, "verify", "demo").returncode == 0
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(verify, "_tables", lambda *_: [])  # made again below
     for pattern in ("metrics/*.json", "tables/**/*.csv", "runs/**/scores.csv", "report/*.html"):
-        path = next(iter(sorted((project / "results/demo").glob(pattern))))
-        before = path.read_bytes()
-        place = next(i for i in range(len(before) - 1, -1, -1) if before[i : i + 1].isdigit())
-        digit = b"7" if before[place : place + 1] != b"7" else b"3"
-        path.write_bytes(before[:place] + digit + before[place + 1 :])
-        try:
-            done = reblur(project, "verify", "demo")
-            assert done.returncode == 1
-            assert path.name in done.stdout
-        finally:
-            path.write_bytes(before)
+        with changed_digit(project, pattern) as path:
+            assert path.name in " ".join(verify.verify(read_params(), "demo"))
+
+
+def test_verify_makes_the_tables_again(project, monkeypatch):
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(verify, "_files", lambda *_: [])
+    with changed_digit(project, "tables/**/*.csv") as path:
+        [found] = verify.verify(read_params(), "demo")
+    assert path.name in found
+    assert "does not follow from the scores" in found
 
 
 def test_an_experiment_runs_what_depends_on_it_and_keeps_its_metrics(project):
