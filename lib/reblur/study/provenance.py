@@ -212,6 +212,11 @@ def code_state() -> dict[str, Any]:
     }
 
 
+def has_git(folder: Path) -> bool:
+    """Whether a folder stands in a clone, and there is a git to ask."""
+    return _git("rev-parse", "--show-toplevel", folder=folder) is not None
+
+
 def _git(*arguments: str, folder: Path) -> str | None:
     try:
         done = subprocess.run(
