@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from reblur.datasets.images.files import to_tensor, to_uint8
 from reblur.errors import ReblurError
+from reblur.networks.matching import matching_costs
 from reblur.networks.reblurring import Reblurred, circle_of_confusion
 from reblur.networks.ring_sums import RADII, SEEDS, reblur
 from reblur.warping import correspond, warp
@@ -72,26 +73,44 @@ def match_defocus(
     device: torch.device | str = "cpu",
     flow: str | None = "dis",
 ) -> Float32[np.ndarray, "h w"]:
-    """The blur of a pair by a matched network: the map on the grid of `blurred`.
+    """The blur of a pair by the reblurring network: the map on the grid of `blurred`.
 
     Args:
         flow: by which the sharp side is warped onto the blurred one; None for
             pairs that are aligned.
 
     Raises:
-        ReblurError: the network has no matched reblurring; or as `warping.correspond`.
+        ReblurError: there is no reblurring network; or as `warping.correspond`.
     """
-    if not (network.matched and network.reblurring is not None):
-        raise ReblurError(
-            "this network does not match pairs; build it with matched=True and reblurring=True."
-        )
-    photograph, target = (to_tensor(x)[None].to(device) for x in (blurred, sharp))
-    if flow is not None:
-        there, _ = correspond(photograph, target)
-        target, _ = warp(target, there.flow)
+    if network.reblurring is None:
+        raise ReblurError("this network has no reblurring network; build with reblurring=True.")
+    target, photograph = _on_photograph(sharp, blurred, flow, device)
     made = network.reblurring(target, photograph)
     leaky = network.reblurring.leaky
     return circle_of_confusion(made.seeds, made.weights, leaky)[0].cpu().numpy()
+
+
+def best_disc(
+    blurred: UInt8[np.ndarray, "h w 3"], sharp: UInt8[np.ndarray, "h w 3"], flow: str | None = "dis"
+) -> Float32[np.ndarray, "h w"]:
+    """The blur of a pair without learning: the diameter of that even disc, of the radius 0 … 7,
+    by which the sharp side explains the photograph best around a pixel; see `match_defocus`."""
+    costs = matching_costs(*_on_photograph(sharp, blurred, flow, "cpu"))
+    return 2 * costs[0].argmin(0).float().numpy()
+
+
+def _on_photograph(
+    sharp: UInt8[np.ndarray, "h w 3"],
+    blurred: UInt8[np.ndarray, "h w 3"],
+    flow: str | None,
+    device: torch.device | str,
+) -> tuple[Float[Tensor, "1 3 h w"], Float[Tensor, "1 3 h w"]]:
+    """(the sharp side, warped onto the photograph by the flow; the photograph)."""
+    target, photograph = (to_tensor(x)[None].to(device) for x in (sharp, blurred))
+    if flow is not None:
+        there, _ = correspond(photograph, target)
+        target, _ = warp(target, there.flow)
+    return target, photograph
 
 
 def map_errors(
