@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from reblur.cli import main
 from reblur.datasets.images import pair_sets
 from reblur.datasets.images.own_sets import open_own
 from reblur.datasets.images.pair_sets import High, Low, open_pair_set, upsample, write_pair_set
@@ -79,6 +80,11 @@ def test_a_set_is_a_training_source_named_by_its_folder(folder):
     batch = PairCrops(train, 16).batch(0, range(5))
     assert batch["blurred"].shape == batch["sharp"].shape == (5, 3, 16, 16)
     assert torch.equal(batch["sharp"][3:4], PairCrops(train, 16).batch(0, [3])["sharp"])
+
+
+def test_made_pairs_are_not_scored_by_file(folder, capsys):
+    assert main(["evaluate", "--weights", "w.safetensors", "--pairs", str(folder)]) == 2
+    assert "holds made pairs" in capsys.readouterr().err
 
 
 def test_upsampling_keeps_a_plane_and_the_centre():

@@ -91,13 +91,19 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
 
 def _images(arguments: argparse.Namespace) -> list:
     from reblur.datasets.images.own_sets import open_own
+    from reblur.datasets.images.pair_sets import PairSet
     from reblur.evaluation.folders import Images, images_of
 
     if arguments.pairs is not None:
         if arguments.input or arguments.target or arguments.restored:
             raise ReblurError("--pairs names both sides and needs --weights; leave the others out.")
-        files = open_own(arguments.pairs, "test").files
-        return [Images(pair.name, pair.sharp, input=pair.blurred) for pair in files]
+        found = open_own(arguments.pairs, "test")
+        if isinstance(found, PairSet):
+            raise ReblurError(
+                f"{arguments.pairs}: holds made pairs, whose low images have a size of their own; "
+                "name the folder as 'pairs' in a profile."
+            )
+        return [Images(pair.name, pair.sharp, input=pair.blurred) for pair in found.files]
     if arguments.target is None or (arguments.weights and arguments.input is None):
         raise ReblurError("name the folders: --target, and with --weights --input too.")
     return images_of(arguments.target, input=arguments.input, restored=arguments.restored)
