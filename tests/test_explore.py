@@ -28,7 +28,6 @@ from reblur.study.analysis.pictures import crop_window
 from reblur.study.chapters import defocus, scale_recurrent
 from reblur.study.examples import network_of
 from reblur.study.explore import Explorer
-from reblur.study.explore_pictures import pair_of
 from reblur.study.notebooks import execute
 from reblur.study.params import read_params
 
@@ -138,7 +137,7 @@ def test_the_length_of_the_blur_is_preferred_to_the_score_where_it_is_known(proj
 
 def test_pictures_are_made_by_weights_and_others_said_to_be_missing(project):
     explorer = Explorer()
-    pair = pair_of(explorer._pictures.test_set("synthetic"), "003")
+    pair = explorer.pair("003")
     shown = explorer.pictures("003", 96)
     assert list(shown) == ["blurred input", OURS, PAPER, "sharp"]
     assert {picture.shape for picture in shown.values()} == {(96, 96, 3)}
@@ -174,7 +173,7 @@ def own_folder(folder, kind):
     else:
         (folder / "synthetic").mkdir(parents=True)
         for number in range(12):
-            pair = pair_of(explorer._pictures.test_set("synthetic"), f"{number:03d}")
+            pair = explorer.pair(f"{number:03d}")
             Image.fromarray(pair.blurred).save(folder / "synthetic" / f"{number:03d}.png")
     return explorer
 

@@ -20,6 +20,7 @@ from reblur.study.params import read_params, results_folder
 from reblur.study.rows import BLURRED, CONFIGURATION_FIELDS, Run
 
 if TYPE_CHECKING:
+    from reblur.datasets.images.pairs import Pair
     from reblur.study.explore_pictures import Picture, Pictures
 
 BLURRED_INPUT = "blurred input"
@@ -134,6 +135,14 @@ class Explorer:
         here = self.scores[self.scores["dataset"] == self.choice["test_set"]]
         here = here[(here["metric"] == "psnr") & (here["image"] == image)]
         return here.groupby("label")["value"].mean().to_dict()
+
+    def pair(self, image: str) -> "Pair":
+        """The test pair of an image, whole: what to restore with a method of one's own.
+
+        Raises:
+            ReblurError: the pictures of the test set are not here.
+        """
+        return self._pictures.pair(self.choice["test_set"], image)
 
     def pictures(self, image: str, side: int) -> "dict[str, Picture | None]":
         """The square of at most `side` pixels in which the blur took most detail: of the blurred

@@ -43,12 +43,15 @@ class Pictures:
             self._sets[dataset] = open_test_set(self.params, self.profile, run, dataset)
         return self._sets[dataset]
 
+    def pair(self, dataset: str, image: str) -> Pair:
+        return pair_of(self.test_set(dataset), image)
+
     def square(
         self, dataset: str, image: str, side: int, names: Sequence[str]
     ) -> dict[str, Picture | None]:
         """The square of an image in which the blur took most detail, at most `side` pixels wide:
         of `blurred`, of each restorer (None without weights), and of `sharp` where there is one."""
-        pair = pair_of(self.test_set(dataset), image)
+        pair = self.pair(dataset, image)
         side = min(side, *pair.blurred.shape[:2])
         top, left = crop_window(pair.blurred, pair.sharp, side)
         place = np.s_[top : top + side, left : left + side]

@@ -126,7 +126,10 @@ def table(explorer: Explorer) -> str:
         return _note(NOTHING)
     drop = ["gain_b"] if explorer.measured_by == BLUR_LENGTH else ["gain_b", "measure"]
     named = {"difference": "A better by", "gain_a": "gain of A", "measure": "blur (px)"}
-    frame = frame.drop(columns=drop).rename(columns=named).round(3).reset_index()
+    frame = frame.drop(columns=drop)
+    frame.insert(0, "difference", frame.pop("difference"))
+    frame["photograph"] = frame.pop("photograph")  # the longest column is the last
+    frame = frame.rename(columns=named).round(3).reset_index()
     file = "-".join(str(explorer.choice[name]) for name in FIELDS[:4])
     options: dict[str, Any] = {
         "layout": {"topStart": "pageLength", "topEnd": "search", "bottom2": "buttons"},
@@ -169,10 +172,12 @@ def _panel(explorer: Explorer, frame: pd.DataFrame, words: str) -> str:
         said[BLURRED_INPUT] = f"{image} ({difference:+.2f})\n{said.get(BLURRED_INPUT, '')}"
         columns.append([Cell(v, said.get(n, "") if v is not None else "no weights here")
                         for n, v in views.items()])  # fmt: skip
-    rows = [list(row) for row in zip(*columns, strict=True)]
-    made = panel(rows, key="extremes", title="", labels=list(views))
+    strips = dict(zip(views, zip(*columns, strict=True), strict=True))
+    rows = {n: row for n, row in strips.items() if any(cell.picture is not None for cell in row)}
+    made = panel([list(row) for row in rows.values()], key="", title="", labels=list(rows))
     title = f"Where A is {words}."
-    caption = "The square in which the blur took most detail; PSNR is of the whole image."
+    caption = "The square in which the blur took most detail; PSNR is of the whole image. "
+    caption += " ".join(f"{name}: no weights here." for name in strips if name not in rows)
     return _figure(made._repr_jpeg_(), "jpeg", title, caption)
 
 
@@ -209,7 +214,8 @@ def pictures(explorer: Explorer) -> str:
         bytes_at_most=8_000_000,
     )  # fmt: skip
     words = f"Image {image}: at most {SLIDER} × {SLIDER} pixels, where the blur took most detail."
-    return "".join(map(_note, [words, *lacking])) + seam
+    fitted = f'<div style="width:fit-content;max-width:100%">{seam}</div>'
+    return "".join(map(_note, [words, *lacking])) + fitted
 
 
 def _figure(data: bytes, kind: str, title: str, caption: str) -> str:
