@@ -11,18 +11,18 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from made_results import runs_of, write_study
-from reblur.datasets.images.files import write_image
 from reblur.errors import ReblurError
 from reblur.study.analysis.pictures import (
     GAP,
+    LETTERS,
     WIDEST,
     Cell,
+    contact_sheet,
     crop_window,
     crops,
     map_cell,
     panel,
     pick,
-    read_restored,
     slider,
 )
 from reblur.study.analysis.scores import matching, read_scores
@@ -51,6 +51,15 @@ def test_small_pictures_are_enlarged_by_whole_factors_and_large_ones_made_smalle
                  key="k", title="t", side=100)  # fmt: skip
     assert made.image.size == (90 + 100 + 2 * GAP, 60 + GAP)
     np.testing.assert_array_equal(np.asarray(made.image)[:60:3, :90:3], SHARP[:20, :30])
+
+
+def test_a_contact_sheet_names_its_rows_and_columns():
+    rows = [[SHARP, SHARP], [BLURRED, SHARP[:20, :30]]]
+    made = contact_sheet(rows, ["sharp", "others"], ["a", "b"])
+    pixels = np.asarray(made.image)
+    above = LETTERS + 4 + GAP  # a label
+    np.testing.assert_array_equal(pixels[above : above + 120, :160], SHARP)
+    assert contact_sheet([[]], ["none"]) is None
 
 
 def test_many_columns_make_a_panel_no_wider():
@@ -108,13 +117,6 @@ def test_pictures_are_picked_by_their_gain(tmp_path):
     assert gains.iloc[17] <= picked["median"][1] <= gains.iloc[18]
     with pytest.raises(ReblurError, match="not scored"):
         pick(scores, {"variant": "absent"}, "synthetic")
-
-
-def test_kept_restorations_are_read(tmp_path):
-    (run,) = runs_of(["ss"], 1)
-    assert read_restored(tmp_path, run, "synthetic", "003") is None
-    write_image(tmp_path / run.folder / "restored" / "synthetic" / "003.png", SHARP)
-    np.testing.assert_array_equal(read_restored(tmp_path, run, "synthetic", "003"), SHARP)
 
 
 IMAGES = {"blurred input": BLURRED, "worst arm": BLURRED, "full method": SHARP, "sharp": SHARP}

@@ -1,6 +1,7 @@
 """The long frame: what is read, what is missing, what is refused in one sentence."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -201,5 +202,5 @@ def test_a_folders_name_says_nothing(tmp_path):
     """What a run is, is known from the list of runs: no other folder is read."""
     (run,) = runs_of(["ss"], 1)
     write_blurred(tmp_path, run)
-    write_run(tmp_path, run.with_seed(5), scores_of(run, 0.1))
+    write_run(tmp_path, replace(run, seed=5), scores_of(run, 0.1))
     assert set(read_scores(tmp_path, [run])["variant"]) == {BLURRED}

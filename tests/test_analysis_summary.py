@@ -3,18 +3,12 @@
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from made_results import GAINS, runs_of, write_study
 from reblur.errors import ReblurError
 from reblur.study.analysis.scores import matching, read_scores
-from reblur.study.analysis.summary import (
-    SUMMARY_COLUMNS,
-    difference,
-    summarise,
-    summarise_bins,
-)
+from reblur.study.analysis.summary import SUMMARY_COLUMNS, difference, summarise
 from reblur.study.rows import BLURRED
 
 RUNS = runs_of([*GAINS, "absent"])
@@ -84,39 +78,6 @@ def test_a_missing_seed_is_said(scores):
     lost = scores[~(matching(scores, {"variant": "ss"}) & (scores["seed"] == 1))]
     row = row_of(summarise(lost, RUNS), "ss")
     assert (row["seeds"], row["note"]) == (2, "2 of 3 seeds")
-
-
-def test_gains_may_be_taken_from_a_configuration(scores):
-    summary = summarise(scores, RUNS, {"variant": "sr_edrb3"})
-    row = row_of(summary, "sr_edrb3_skip")
-    expected = values_of(scores, "sr_edrb3_skip") - values_of(scores, "sr_edrb3")
-    assert row["gain"] == pytest.approx(expected.mean())
-    assert math.isnan(row_of(summary, "sr_edrb3")["gain"])
-    blurred = row_of(summary, BLURRED)
-    expected = values_of(scores, BLURRED) - values_of(scores, "sr_edrb3")
-    assert (blurred["gain"], blurred["note"]) == (pytest.approx(expected.mean()), "")
-    with pytest.raises(ReblurError, match="several configurations"):
-        summarise(scores, RUNS, {"chapter": "scale_recurrent"})
-
-
-def test_gains_are_taken_within_a_task(tmp_path):
-    runs = [
-        run
-        for task in ("superres", "faces")
-        for source in ("handmade", "oracle")
-        for run in runs_of(["rrdb"], 2, chapter="diffusion", task=task, source=source)
-    ]
-    scores = read_scores(write_study(tmp_path, runs, {"rrdb": 0.2}), runs)
-    summary = summarise(scores, runs, {"source": "handmade"})
-    ours = summary[(summary["source"] == "oracle") & (summary["metric"] == "psnr")]
-    assert list(ours["task"]) == ["superres", "faces"]
-    for _, row in ours.iterrows():
-        sides = [
-            scores[matching(scores, {"task": row["task"], "source": source})]
-            for source in ("oracle", "handmade")
-        ]
-        means = [rows.loc[rows["metric"] == "psnr", "value"].mean() for rows in sides]
-        assert row["gain"] == pytest.approx(means[0] - means[1])
 
 
 @pytest.mark.parametrize("variant", [BLURRED, "ss"])
@@ -190,18 +151,3 @@ def test_other_seeds_are_not_paired(scores):
     unpaired = difference(scores[~lost], ours, theirs, "synthetic")
     assert unpaired.seeds == 2
     assert unpaired.high - unpaired.low > paired.high - paired.low
-
-
-def test_gains_in_bins_of_the_blurs_length(scores):
-    blurred = scores[matching(scores, {"variant": BLURRED}) & (scores["metric"] == "psnr")]
-    length = blurred.assign(metric="blur_length", value=blurred["image"].astype(float))
-    known = pd.concat([scores, length], ignore_index=True)
-    found = summarise_bins(known, RUNS, "blur_length", [-1.0, 11.0, 30.0])
-    rows = found[(found["variant"] == "ss") & (found["metric"] == "psnr")]
-    rows = rows[rows["dataset"] == "gopro"]
-    gains = values_of(scores, "ss", dataset="gopro") - values_of(scores, BLURRED, dataset="gopro")
-    assert list(rows["images"]) == [12, 19]
-    assert list(rows["blur_length"]) == [5.5, 21.0]
-    assert list(rows["gain"]) == pytest.approx([gains[:, :12].mean(), gains[:, 12:31].mean()])
-    assert "blur_length" not in set(found["metric"])
-    assert not len(summarise_bins(scores, RUNS, "blur_length", [0.0, 1.0]))

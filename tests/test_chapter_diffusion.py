@@ -1,5 +1,6 @@
 """Chapter 3's recipes: what a run of it depends on, and what not."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,9 @@ def test_a_run_depends_on_its_own_pairs(part: dict, retrained: str) -> None:
 
 
 def test_only_refined_pairs_follow_from_the_seed() -> None:
-    assert pairs(WHOLE, CLEAN) == pairs(WHOLE, CLEAN.with_seed(1))
-    assert pairs(WHOLE, REFINED) != pairs(WHOLE, REFINED.with_seed(1))
-    assert identity(WHOLE, CLEAN) != identity(WHOLE, CLEAN.with_seed(1))
+    assert pairs(WHOLE, CLEAN) == pairs(WHOLE, replace(CLEAN, seed=1))
+    assert pairs(WHOLE, REFINED) != pairs(WHOLE, replace(REFINED, seed=1))
+    assert identity(WHOLE, CLEAN) != identity(WHOLE, replace(CLEAN, seed=1))
 
 
 def test_restorers_share_the_pairs_and_each_source_has_its_own() -> None:

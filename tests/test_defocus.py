@@ -176,7 +176,7 @@ def test_options_come_from_yaml():
         ({"max_coc": 0}, "max_coc"),
         ({"pixel_pitch_um": math.inf}, "pixel_pitch_um"),
         ({"saturation_probability": 2}, "saturation_probability"),
-        ({"misalignment_px": -1}, "level"),
+        ({"misalignment_px": -1}, "misalignment_px"),
         ({"misalignment_kinds": ["skew"]}, "skew"),
         ({"scene": {"nearest_m": 20}}, "nearest_m"),
     ],

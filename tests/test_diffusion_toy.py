@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from reblur.diffusion import SAMPLERS, SCHEDULE, low_frequencies, noise_to, refine, time_grid
+from reblur.diffusion import SCHEDULE, noise_to, refine, time_grid
 from reblur.randomness import torch_generator
 
 
@@ -120,41 +120,3 @@ class TestGaussianToy:
                     assert found_mean == pytest.approx(0.2, abs=0.01)
                     assert found_deviation == pytest.approx(0.1, rel=0.04)
             assert drifts == sorted(drifts)
-
-
-class TestLowPass:
-    @pytest.mark.parametrize("sampler", [s for s in SAMPLERS if s != "unipc"])
-    def test_keeps_the_low_frequencies(self, sampler):
-        x = 0.25 + 0.5 * torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-        x = x + 0.2 * torch.linspace(-1, 1, 64)
-
-        def drifts(low_pass):
-            found = refine(
-                Gaussian(0.0, 0.2), x, 200, seed=0, indices=range(4), sampler=sampler, steps=15,
-                low_pass=low_pass,
-            )  # fmt: skip
-            coarse = torch.nn.functional.avg_pool2d(found - x, 16)
-            return coarse.square().mean().sqrt(), (found - x).square().mean().sqrt()
-
-        free, tied = drifts(None), drifts(8)
-        assert tied[0] < 0.1 * free[0]
-        assert tied[1] > 0.5 * free[1]  # the fine structure is another one all the same
-
-    def test_the_filter(self):
-        """Keeps a level and a slow wave, removes a fast one, and is linear."""
-        along = torch.arange(64) / 64 * 2 * math.pi
-        slow, fast = ((k * along).sin().expand(1, 3, 64, 64) for k in (1, 28))
-        level = torch.full((1, 3, 64, 64), 0.3)
-        torch.testing.assert_close(low_frequencies(level, 4), level)
-        inner = (..., slice(8, -8), slice(8, -8))
-        assert (low_frequencies(slow, 4) - slow)[inner].abs().max() < 0.02
-        assert low_frequencies(fast, 4)[inner].abs().max() < 0.05
-        both = low_frequencies(slow + 2 * fast, 4)
-        torch.testing.assert_close(both, low_frequencies(slow, 4) + 2 * low_frequencies(fast, 4))
-
-    def test_sides_that_the_factor_does_not_divide(self):
-        found = refine(
-            Gaussian(), torch.rand(1, 3, 10, 10), 20, seed=0, indices=[0], steps=3, low_pass=4
-        )
-        assert found.shape == (1, 3, 10, 10)
-        assert torch.isfinite(found).all()

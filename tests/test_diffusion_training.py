@@ -4,17 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from reblur.diffusion import (
-    SCHEDULE,
-    Noised,
-    Schedule,
-    denoising_objective,
-    refine,
-)
+from reblur.diffusion import SCHEDULE, Schedule, refine
 from reblur.errors import ReblurError
 from reblur.networks import build_network
 from reblur.randomness import torch_generator
 from reblur.training import TrainingOptions, train
+from reblur.training.denoising import Noised, denoising_objective
 
 CPU = torch.device("cpu")
 

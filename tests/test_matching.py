@@ -119,7 +119,7 @@ def learning(net, loss) -> set[str]:
 
 
 def test_each_term_teaches_one_network(pairs):
-    net, objective = network(), DefocusObjective(10, reblurring="matched")
+    net, objective = network(), DefocusObjective(warmup_steps=10, reblurring="matched")
     blurred, sharp = pairs["blurred"], pairs["sharp"]
     there, _ = correspond(blurred, sharp)
     guided = net(blurred, guided=True, sharp=warp(sharp, there.flow)[0])
@@ -132,7 +132,7 @@ def test_each_term_teaches_one_network(pairs):
 
 @pytest.mark.parametrize("step", [0, 10])
 def test_the_objective_is_the_sum_of_its_terms(pairs, step):
-    net, objective = network(), DefocusObjective(10, reblurring="matched")
+    net, objective = network(), DefocusObjective(warmup_steps=10, reblurring="matched")
     loss, reported = objective(net, pairs, step)
     terms = {"sharp": 1.0, "matching": 1.0, "pseudo": 0.5}
     terms |= {"cycle": 1.0, "reblurring": 0.5} if step else {}
@@ -149,7 +149,7 @@ def test_the_objective_is_the_sum_of_its_terms(pairs, step):
 
 def test_without_a_prior_and_without_a_flow(pairs):
     net = network(prior=False)
-    objective = DefocusObjective(0, reblurring="matched", flow=None)
+    objective = DefocusObjective(warmup_steps=0, reblurring="matched", flow=None)
     _, reported = objective(net, pairs, 0)
     assert set(reported) == {"sharp", "matching", "reblurring", "psnr"}
 
@@ -157,7 +157,7 @@ def test_without_a_prior_and_without_a_flow(pairs):
 def test_the_estimator_learns_the_blur_and_the_pair_shows_it(pairs):
     net = network()
     optimiser = torch.optim.Adam(net.parameters(), 2e-3)
-    objective = DefocusObjective(100, reblurring="matched")
+    objective = DefocusObjective(warmup_steps=100, reblurring="matched")
     losses = []
     for step in range(30):
         loss, reported = objective(net, pairs, step)
@@ -180,13 +180,13 @@ def test_the_estimator_learns_the_blur_and_the_pair_shows_it(pairs):
 
 
 def test_what_cannot_be_is_a_sentence():
-    with pytest.raises(ReblurError, match="choose from paper, matched"):
-        DefocusObjective(0, reblurring="best")
+    with pytest.raises(ReblurError, match="it must be 'paper' or 'matched'"):
+        DefocusObjective.from_dict({"warmup_steps": 0, "reblurring": "best"})
     with pytest.raises(ReblurError, match="no sharp picture to match"):
         network()(photograph(32), guided=True)
-    plain = build_network("defocus_unet", width=2, reblurring=True)
+    plain = build_network("defocus_unet", width=2)
     picture = data.astronaut()[:32, :32]
-    with pytest.raises(ReblurError, match="does not match pairs"):
+    with pytest.raises(ReblurError, match="has no reblurring network"):
         match_defocus(plain, picture, picture)
 
 

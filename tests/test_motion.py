@@ -20,12 +20,8 @@ from reblur.datasets.motion.exposures import Exposures, blur_lengths, draw_expos
 from reblur.datasets.motion.synthesis import MotionBlur, MotionBlurOptions
 from reblur.randomness import numpy_generator
 
-QUIET = {
-    "shot_noise": (0.0, 0.0),
-    "read_noise": (0.0, 0.0),
-    "saturation_probability": 0.0,
-    "soft_probability": 0.0,
-}
+QUIET = dict.fromkeys(("shot_noise", "read_noise"), (0.0, 0.0))
+QUIET |= dict.fromkeys(("saturation_probability", "soft_probability"), 0.0)
 STILL = {"extent": (0.0, 0.0), "layer_probability": 0.0}
 
 
@@ -42,9 +38,6 @@ class Noise:
         ]
         return torch.from_numpy(np.stack(crops)).float() / 255
 
-    def photograph_of(self, seed: int, stream: str, index: int) -> str:
-        return "noise"
-
 
 class Stripes:
     """Eight bright columns, eight dark ones, and so on: as much of either in any full period."""
@@ -52,9 +45,6 @@ class Stripes:
     def crops(self, seed: int, stream: str, indices: Sequence[int], size: int) -> Tensor:
         row = torch.where(torch.arange(size) % 16 < 8, 40 / 255, 200 / 255)
         return row.expand(len(indices), 3, size, size).clone()
-
-    def photograph_of(self, seed: int, stream: str, index: int) -> str:
-        return "stripes"
 
 
 def moved_by(offsets: np.ndarray, gamma: float = 2.2, gain: float = 1.0) -> Exposures:
@@ -227,21 +217,15 @@ def test_an_accelerators_grouping_gives_the_same_samples(
 
 def test_pictures_are_made_on_the_device_that_is_asked_for() -> None:
     """On PyTorch's device without memory: no operation leaves the device for the host."""
-    options = replace(MotionBlurOptions(**QUIET), layer_probability=0.6)
+    options = MotionBlurOptions(**QUIET, layer_probability=0.6)
     pair = MotionBlur(Noise(), options, 24).batch(0, range(6), "meta")
     assert pair["blurred"].device.type == pair["sharp"].device.type == "meta"
     assert pair["blurred"].shape == pair["sharp"].shape == (6, 3, 24, 24)
 
 
 def test_noise_is_as_declared_and_in_the_blurred_picture_alone() -> None:
-    options = MotionBlurOptions(
-        gamma=(1.0, 1.0),
-        shot_noise=(1e-3, 1e-3),
-        read_noise=(0.02, 0.02),
-        saturation_probability=0.0,
-        soft_probability=0.0,
-        **STILL,
-    )
+    noise = {"shot_noise": (1e-3, 1e-3), "read_noise": (0.02, 0.02)}
+    options = MotionBlurOptions(gamma=(1.0, 1.0), **STILL | QUIET | noise)
     pair = MotionBlur(Noise(128), options, 128).batch(0, range(4), "cpu")
     expected = np.sqrt(1e-3 * 128 / 255 + 0.02**2 + (1 / 255) ** 2 / 12)
     assert (pair["blurred"] - 128 / 255).std().item() == pytest.approx(expected, rel=0.02)
@@ -265,14 +249,8 @@ def test_values_are_eight_bits_within_zero_and_one() -> None:
 
 def test_a_thing_in_front_hides_what_is_behind_it() -> None:
     """Inside a thing that stands still before a moving scene nothing of the scene shows."""
-    options = MotionBlurOptions(
-        extent=(12.0, 12.0),
-        layer_probability=1.0,
-        layers=1,
-        layer_extent=(0.0, 0.0),
-        layer_size=(0.3, 0.3),
-        **QUIET,
-    )
+    thing = {"layers": 1, "layer_extent": (0.0, 0.0), "layer_size": (0.3, 0.3)}
+    options = MotionBlurOptions(extent=(12.0, 12.0), layer_probability=1.0, **thing, **QUIET)
     exposures = draw_exposures(0, range(8), options, (64, 64))
     # the thing moves with the scene; to stand still before it, it moves against the camera
     exposures.homographies[1] = np.eye(3)
@@ -306,15 +284,6 @@ def test_blur_length_is_the_extent_that_was_asked_for() -> None:
     options = MotionBlurOptions(extent=(12.0, 12.0), frames=65, spacing=0, **QUIET)
     lengths = blur_lengths(draw_exposures(0, range(6), options, (64, 96)), (64, 96))
     np.testing.assert_allclose(lengths, 12, rtol=0.04)  # sub-frames end before the exposure does
-
-
-def test_blur_grows_with_the_extent() -> None:
-    errors = []
-    for extent in (1.0, 4.0, 16.0):
-        options = MotionBlurOptions(extent=(extent, extent), layer_probability=0.0, **QUIET)
-        pair = MotionBlur(Noise(), options, 48).batch(0, range(8), "cpu")
-        errors.append((pair["blurred"] - pair["sharp"]).square().mean())
-    assert errors[0] < errors[1] < errors[2]
 
 
 def test_as_many_sub_frames_as_the_motion_needs() -> None:
@@ -404,11 +373,8 @@ def test_soft_samples_are_drawn_and_come_from_jpeg_files() -> None:
 @pytest.mark.parametrize("gamma", [1.0, 2.2])
 def test_a_cameras_pipeline_keeps_grey_and_adds_noise_to_one_side(gamma: float) -> None:
     """The sensor's, spread by demosaicing, and stronger in the colours that are amplified."""
-    noise = {"shot_noise": (0.0, 0.0), "read_noise": (0.01, 0.01)}
-    options = replace(
-        MotionBlurOptions(**STILL | QUIET | noise, quality=(100, 100), pipeline=True),
-        gamma=(gamma, gamma),
-    )
+    noise = {"read_noise": (0.01, 0.01), "quality": (100, 100), "gamma": (gamma, gamma)}
+    options = MotionBlurOptions(**STILL | QUIET | noise, pipeline=True)
     pair = MotionBlur(Noise(150), options, 64).batch(0, range(4), "cpu")
     grey = torch.full_like(pair["sharp"], 150 / 255)
     torch.testing.assert_close(pair["sharp"], grey, rtol=0, atol=1.1 / 255)
@@ -420,14 +386,12 @@ def test_a_cameras_pipeline_keeps_grey_and_adds_noise_to_one_side(gamma: float) 
 
 
 @pytest.mark.parametrize("gamma", [1.0, 2.2])
-def test_a_cameras_pipeline_leaves_photographs_as_they_were_but_for_the_finest_detail(
-    gamma: float,
-) -> None:
+def test_a_cameras_pipeline_changes_the_finest_detail_alone(gamma: float) -> None:
     photographs = Photographs(["astronaut"], [skimage.data.astronaut()])
     pictures = []
     for pipeline in (False, True):
-        options = MotionBlurOptions(**STILL | QUIET, gamma=(gamma, gamma), pipeline=pipeline)
-        options = replace(options, quality=(95, 95))
+        chosen = {"gamma": (gamma, gamma), "quality": (95, 95), "pipeline": pipeline}
+        options = MotionBlurOptions(**STILL | QUIET | chosen)
         pair = MotionBlur(photographs, options, 200).batch(0, range(2), "cpu")
         pictures.append(pair["sharp"])
         assert torch.equal(pair["sharp"], pair["blurred"])

@@ -288,34 +288,24 @@ def test_a_text_cannot_become_markup():
     assert not re.search("<script|<i>|<b>", verdicts(claim).data)
 
 
-@pytest.mark.parametrize(
-    ("cells", "sentence"),
-    [
-        (
-            (nbformat.v4.new_markdown_cell("$\\nonsense$"),),
-            r"The formula \\nonsense: .*[Uu]nknown command.*Mend it",
-        ),
-        (None, "was not executed; 'reblur notebook n' does it"),
-    ],
-)
-def test_a_notebook_that_cannot_be_shown_is_one_sentence(tmp_path, cells, sentence):
-    path = write_notebook(tmp_path / "n.ipynb", *(cells or ()))
-    if cells is None:
-        book = nbformat.read(path, as_version=4)
-        for cell in book.cells:
-            cell.pop("outputs", None)
-        nbformat.write(nbformat.v4.new_notebook(cells=[code("1 + 1")]), path)
-    with pytest.raises(ReblurError, match=sentence):
+def test_a_formula_that_is_wrong_is_one_sentence(tmp_path):
+    path = write_notebook(tmp_path / "n.ipynb", nbformat.v4.new_markdown_cell("$\\nonsense$"))
+    with pytest.raises(ReblurError, match=r"The formula \\nonsense: .*[Uu]nknown command.*Mend it"):
         render([path], tmp_path / "report", "Reblur")
 
 
 @pytest.mark.parametrize(
-    ("books", "sentence"),
-    [([], "at least one executed notebook"), (["none.ipynb"], "no such executed notebook; run it")],
+    ("names", "sentence"),
+    [
+        ([], "at least one executed notebook"),
+        (["none"], "no such executed notebook; run it"),
+        (["n"], "was not executed; 'reblur notebook n' does it"),
+    ],
 )
-def test_without_notebooks_the_remedy_is_named(tmp_path, books, sentence):
+def test_without_executed_notebooks_the_remedy_is_named(tmp_path, names, sentence):
+    nbformat.write(nbformat.v4.new_notebook(cells=[code("1 + 1")]), tmp_path / "n.ipynb")
     with pytest.raises(ReblurError, match=sentence):
-        render([tmp_path / name for name in books], tmp_path / "report", "Reblur")
+        render([tmp_path / f"{name}.ipynb" for name in names], tmp_path / "report", "Reblur")
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from tornado import httpserver, netutil, web
 
 from reblur.datasets.catalogue.manifests import project_root
 from reblur.errors import ReblurError
-from reblur.evaluation.commands import device_of
+from reblur.evaluation.deblurring import device_of
 from reblur.restorer import Restoration, Restorer
 from reblur.study.weights import Weights, all_weights_for, describe, load_restorer, tasks_of
 

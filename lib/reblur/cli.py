@@ -10,18 +10,14 @@ from reblur.errors import ReblurError
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line; every sub-command sets `run`, a function of the parsed arguments."""
-    from reblur.datasets.catalogue.commands import add_commands as add_data_commands
-    from reblur.evaluation.commands import add_commands as add_evaluation_commands
-    from reblur.evaluation.import_commands import add_import
-    from reblur.study.commands import add_commands as add_study_commands
+    from reblur.commands import deblur, evaluate, import_weights, study
+    from reblur.datasets.catalogue import commands as data
 
     top = argparse.ArgumentParser(prog="reblur", description=reblur.__doc__)
     top.add_argument("--version", action="version", version=f"reblur {reblur.__version__}")
     commands = top.add_subparsers(required=True, metavar="command")
-    add_data_commands(commands)
-    add_evaluation_commands(commands)
-    add_import(commands)
-    add_study_commands(commands)
+    for room in (data, evaluate, deblur, import_weights, study):
+        room.add_commands(commands)
     return top
 
 
@@ -36,9 +32,18 @@ def main(arguments: list[str] | None = None) -> int:
     except ReblurError as error:
         print(f"reblur: {error}", file=sys.stderr)
         return 2
+    except MemoryError:
+        print("reblur: the memory does not hold it; close other programs.", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if error.filename is None:
+            raise
+        place = error.filename2 or error.filename
+        print(f"reblur: {place}: {error.strerror}; name another place.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("reblur: stopped.", file=sys.stderr)
         return 130

@@ -14,30 +14,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from reblur.errors import ReblurError
 from reblur.randomness import numpy_generator, torch_generator
-from reblur.training.batches import Batch, Source
-from reblur.training.options import Precision
-
-__all__ = [
-    "SAMPLERS",
-    "SCHEDULE",
-    "Noised",
-    "Schedule",
-    "denoising_objective",
-    "draw_start",
-    "noise_to",
-    "refine",
-    "time_grid",
-]
 
 SAMPLERS = ("ddpm", "sde_dpmpp", "ddim", "unipc")
 
@@ -152,10 +137,9 @@ def refine(
     indices: Sequence[int],
     sampler: str = "ddpm",
     steps: int | None = None,
-    low_pass: int | None = None,
     stream: str = "refine",
     clip: bool = True,
-    precision: Precision = "fp32",
+    precision: Literal["fp32", "bf16"] = "fp32",
     schedule: Schedule = SCHEDULE,
 ) -> Images:
     """Noise images to step t₀ and denoise them back to 0.
@@ -173,7 +157,6 @@ def refine(
             stochastic process; "ddim" and "unipc" of the probability flow, where nothing is drawn
             but the noise of the start.
         steps: calls of the denoiser, see `time_grid`; None calls it at each of t₀ + 1 steps.
-        low_pass: a factor N ties what survives a reduction by N to the given images (see `tied`).
         clip: keeps the estimates of the clean image in [−1, 1].
         precision: "bf16" runs the denoiser under autocast.
 
@@ -187,7 +170,7 @@ def refine(
     starts = [t0] * len(images) if isinstance(t0, int) else list(t0)
     if not len(starts) == len(indices) == len(images):
         raise ValueError(f"{len(images)} images, {len(indices)} indices, {len(starts)} starts")
-    _check(starts, getattr(denoiser, "t_max", schedule.steps), sampler, steps, low_pass)
+    _check(starts, getattr(denoiser, "t_max", schedule.steps), sampler, steps)
     device = images.device
     refined = torch.empty(images.shape, device=device)
     with torch.inference_mode():
@@ -206,8 +189,6 @@ def refine(
                     predicted = denoiser(x, torch.full((len(rows),), t, device=device))
                 x0 = clean_estimate(x, predicted.float(), schedule.alpha_bar(t), clip)
                 x = step(x, x0, t, s)
-                if low_pass is not None:
-                    x = tied(x, schedule.mix(given, noise.like(given), [s] * len(rows)), low_pass)
             refined[rows] = ((x + 1) / 2).clamp(0, 1)
     return refined
 
@@ -271,71 +252,7 @@ def solver_step(sampler: str, schedule: Schedule, noise: Noise, grid: Sequence[i
     return step
 
 
-def tied(x: Images, given: Images, factor: int) -> Images:
-    """ILVR: `x − φ(x) + φ(y)`, y being the given image at the step of x (Choi et al., "ILVR:
-    Conditioning Method for Denoising Diffusion Probabilistic Models", arXiv 2108.02938, eq. 9)."""
-    return x + low_frequencies(given - x, factor)  # φ is linear
-
-
-def low_frequencies(x: Images, factor: int) -> Images:
-    """φ: reduced by `factor`, and enlarged again, both bicubic."""
-    height, width = x.shape[-2:]
-    reduced = F.interpolate(
-        x, size=(-(-height // factor), -(-width // factor)), mode="bicubic", antialias=True
-    )
-    return F.interpolate(reduced, size=(height, width), mode="bicubic", antialias=True)
-
-
-class Noised:
-    """Training samples of a denoiser: images of another source, each noised to a random step.
-
-    Args:
-        source: gives "image", (B, 3, h, w) in [0, 1].
-        t_max: steps t = 0, …, t_max − 1 are drawn, all equally often.
-
-    Raises:
-        ReblurError: the schedule has not that many steps.
-    """
-
-    def __init__(self, source: Source, schedule: Schedule = SCHEDULE, t_max: int = 500) -> None:
-        if not 1 <= t_max <= schedule.steps:
-            raise ReblurError(f"t_max = {t_max}: choose from 1 to {schedule.steps}.")
-        self._source, self._schedule, self._t_max = source, schedule, t_max
-
-    def batch(self, seed: int, indices: Sequence[int], device: torch.device) -> Batch:
-        """Samples `indices`, each a function of (seed, its index) alone.
-
-        Returns:
-            "image": x_0 in [−1, 1]; "noise": ε; "noisy": x_t, all (B, 3, h, w); "t": (B,) int64.
-        """
-        x0 = 2 * self._source.batch(seed, indices, device)["image"] - 1
-        steps = [int(numpy_generator(seed, "noised/t", i).integers(self._t_max)) for i in indices]
-        noise = Noise(seed, "noised/noise", indices, x0.device).like(x0)
-        return {
-            "image": x0,
-            "noise": noise,
-            "noisy": self._schedule.mix(x0, noise, steps),
-            "t": torch.tensor(steps, device=x0.device),
-        }
-
-
-def denoising_objective(
-    network: nn.Module, batch: Batch, step: int
-) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-    """Equation 14, `L_simple = E ‖ε − ε_θ(x_t, t)‖²`, as the mean over all values, in float32.
-
-    Args:
-        network: (x_t, t) → ε_θ.
-        batch: "noisy", "t" and "noise", as `Noised` gives them.
-        step: the loss is the same at every step.
-    """
-    predicted = network(batch["noisy"], batch["t"])
-    return F.mse_loss(predicted.float(), batch["noise"]), {}
-
-
-def _check(
-    starts: Sequence[int], t_max: int, sampler: str, steps: int | None, low_pass: int | None
-) -> None:
+def _check(starts: Sequence[int], t_max: int, sampler: str, steps: int | None) -> None:
     for start in starts:
         if not 0 <= start < t_max:
             raise ReblurError(
@@ -346,10 +263,3 @@ def _check(
         raise ReblurError(f"there is no sampler '{sampler}'; choose from {', '.join(SAMPLERS)}.")
     if steps is not None and steps < 1:
         raise ReblurError(f"steps = {steps}: the denoiser is called once at least; give 1 or more.")
-    if low_pass is not None and low_pass < 2:
-        raise ReblurError(f"low_pass = {low_pass}: what is reduced by 1 stays; give 2 or more.")
-    if low_pass is not None and sampler == "unipc":
-        raise ReblurError(
-            "low_pass: sampler 'unipc' corrects a step from the one before it, past what low_pass "
-            f"has changed; choose from {', '.join(s for s in SAMPLERS if s != 'unipc')}."
-        )

@@ -4,14 +4,32 @@ import difflib
 import json
 import re
 import types
-from collections.abc import Mapping
-from typing import Any, TypeVar, Union, get_args, get_origin
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from reblur.errors import ReblurError
 
 Model = TypeVar("Model", bound="Options")
+
+Share = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Gain = Annotated[float, Field(ge=1, allow_inf_nan=False)]
+
+
+def _both_ends(value: float | tuple[float, float]) -> tuple[float, float]:
+    low, high = value if isinstance(value, tuple) else (value, value)
+    if low > high:
+        raise ValueError(f"[{low:g}, {high:g}] is no range; write it as [low, high].")
+    return low, high
+
+
+#: [low, high], drawn from uniformly; a single number in its place is both ends.
+Range = Annotated[tuple[NonNegative, NonNegative] | NonNegative, AfterValidator(_both_ends)]
+PositiveRange = Annotated[tuple[Positive, Positive] | Positive, AfterValidator(_both_ends)]
+GainRange = Annotated[tuple[Gain, Gain] | Gain, AfterValidator(_both_ends)]
 
 
 class Options(BaseModel):
@@ -144,3 +162,15 @@ def _branches(annotation: Any) -> int:
 
 def _lower(text: str) -> str:
     return text[:1].lower() + text[1:].rstrip(".")
+
+
+def refuse_unknown(names: Iterable[str], known: Iterable[str], where: str) -> None:
+    """ReblurError naming the choices when one of `names` is not in `known`."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f" (did you mean '{near[0]}'?)" if near else ""
+            raise ReblurError(
+                f"{where}: unknown name {name!r}{hint}; the choices are {', '.join(known)}."
+            )

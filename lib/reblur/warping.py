@@ -8,9 +8,8 @@ level of standard deviation) or too small (a side under 16 pixels), it is zero, 
 reported as not found: no pixel of it is reliable.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -71,32 +70,27 @@ class Flow(NamedTuple):
 
 
 @torch.no_grad()
-def estimate_flow(first: Pictures, second: Float[Tensor, "b 3 _ _"], method: str = "dis") -> Flow:
-    """The flow from `first` to `second`, pictures in [0, 1] (clamped to it).
-
-    Args:
-        method: "dis" (OpenCV's dense inverse search; Kroeger et al., ECCV 2016), on the luma and on
-            the CPU.
+def estimate_flow(first: Pictures, second: Float[Tensor, "b 3 _ _"]) -> Flow:
+    """The flow from `first` to `second`, pictures in [0, 1] (clamped to it), by OpenCV's dense
+    inverse search (Kroeger et al., ECCV 2016), on the luma and on the CPU.
 
     Raises:
-        ReblurError: unknown method; values that are not finite; or pictures of different sizes.
+        ReblurError: values that are not finite, or pictures of different sizes.
     """
-    _check(first, second, method)
+    _check(first, second)
     first, second = first.float().clamp(0, 1), second.float().clamp(0, 1)
     found = (_contrast(first) >= FLAT / 255) & (_contrast(second) >= FLAT / 255)
     if min(first.shape[2:]) < SMALLEST:
         found = torch.zeros_like(found)
     flow = first.new_zeros(first.shape[0], 2, *first.shape[2:])
     if found.any():
-        flow[found] = METHODS[method](first[found], second[found])
+        flow[found] = _dense_inverse_search(first[found], second[found])
         found &= torch.isfinite(flow).flatten(1).all(1)
         flow[~found] = 0.0
     return Flow(flow, found)
 
 
-def _check(first: Tensor, second: Tensor, method: str) -> None:
-    if method not in METHODS:
-        raise ReblurError(f"flow: there is no '{method}'; choose from {', '.join(METHODS)}.")
+def _check(first: Tensor, second: Tensor) -> None:
     if first.shape != second.shape:
         sizes = " and ".join("×".join(map(str, x.shape[:1:-1])) for x in (first, second))
         raise ReblurError(f"flow: the pictures' sizes differ ({sizes}); crop both to the same.")
@@ -115,26 +109,16 @@ def _contrast(pictures: Pictures) -> Float[Tensor, " b"]:
     return _luma(pictures).flatten(1).std(1, correction=0)
 
 
-def _each(
-    between: Callable[[Grey, Grey], Float[np.ndarray, "h w 2"]], first: Pictures, second: Pictures
-) -> Float[Tensor, "b 2 h w"]:
-    """The flow of every pair, by a function on 8-bit luma."""
-    greys = [(_luma(x) * 255).round().to(torch.uint8).cpu().numpy() for x in (first, second)]
-    with ThreadPoolExecutor() as pool:  # OpenCV leaves Python's lock to the others
-        flows = list(pool.map(between, *greys))
-    return torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2).to(first)
-
-
-def _dis(first: Pictures, second: Pictures) -> Float[Tensor, "b 2 h w"]:
+def _dense_inverse_search(first: Pictures, second: Pictures) -> Float[Tensor, "b 2 h w"]:
     def between(a: Grey, b: Grey) -> Float[np.ndarray, "h w 2"]:
         # One for each pair: it is not safe between threads, and keeps scales from call to call.
         search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         return search.calc(a, b, None)
 
-    return _each(between, first, second)
-
-
-METHODS: dict[str, Callable[[Pictures, Pictures], Tensor]] = {"dis": _dis}
+    greys = [(_luma(x) * 255).round().to(torch.uint8).cpu().numpy() for x in (first, second)]
+    with ThreadPoolExecutor() as pool:  # OpenCV leaves Python's lock to the others
+        flows = list(pool.map(between, *greys))
+    return torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2).to(first)
 
 
 def consistency_mask(
@@ -155,21 +139,6 @@ def consistency_mask(
     return (error < 0.01 * length + 0.5).to(flow.dtype) * inside
 
 
-def published_mask(flow: Float[Tensor, "b 2 h w"], sigma: float = 0.35) -> Float[Tensor, "b 1 h w"]:
-    """1 where `|g − mean g| <= σ · mean g`, else 0: the mask of arXiv 2409.17792.
-
-    g is the luma of the flow drawn with the colour wheel of Baker et al. (IJCV 2011), in which the
-    hue is the flow's direction and white is no flow. It depends on the direction of the movement
-    more than on whether the flow is right, and is here for comparison.
-    """
-    from torchvision.utils import flow_to_image
-
-    drawn = torch.stack([flow_to_image(one.float()) for one in flow])  # each by its largest flow
-    grey = _luma(drawn.float())[:, None]
-    mean = grey.mean((1, 2, 3), keepdim=True)
-    return ((grey - mean).abs() <= sigma * mean).to(flow.dtype)
-
-
 class Correspondence(NamedTuple):
     """One picture's flow to the other, and where to believe it."""
 
@@ -177,35 +146,29 @@ class Correspondence(NamedTuple):
     mask: Float32[Tensor, "b 1 h w"]
 
 
-MASKS = ("consistency", "published", "none")
+Mask = Literal["consistency", "none"]
 
 
 def correspond(
     first: Pictures,
     second: Float[Tensor, "b 3 _ _"],
-    method: str = "dis",
-    mask: str = "consistency",
+    mask: Mask = "consistency",
 ) -> tuple[Correspondence, Correspondence]:
     """Flow and mask from `first` to `second`, and from `second` to `first`.
 
     Args:
-        method: see `estimate_flow`.
-        mask: "consistency" (`consistency_mask`, and nothing where no flow was found), "published"
-            (`published_mask`), or "none" (1 everywhere).
+        mask: "consistency" (`consistency_mask`, and nothing where no flow was found), or "none" (1
+            everywhere).
 
     Raises:
-        ReblurError: unknown mask, and as `estimate_flow`.
+        ReblurError: as `estimate_flow`.
     """
-    if mask not in MASKS:
-        raise ReblurError(f"mask: there is no '{mask}'; choose from {', '.join(MASKS)}.")
-    _check(first, second, method)
-    flow, found = estimate_flow(torch.cat([first, second]), torch.cat([second, first]), method)
+    _check(first, second)
+    flow, found = estimate_flow(torch.cat([first, second]), torch.cat([second, first]))
     there, back = flow.chunk(2)
     if mask == "consistency":
         known = found.view(2, -1).all(0)[:, None, None, None]
         masks = [consistency_mask(u, v) * known for u, v in ((there, back), (back, there))]
-    elif mask == "published":
-        masks = [published_mask(u) for u in (there, back)]
     else:
         masks = [torch.ones_like(u[:, :1]) for u in (there, back)]
     return Correspondence(there, masks[0]), Correspondence(back, masks[1])

@@ -18,10 +18,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from torch import Tensor, nn
 
-from reblur.diffusion import SCHEDULE, Noised, denoising_objective, refine
+from reblur.diffusion import SCHEDULE, refine
 from reblur.measures.distances import distance
 from reblur.networks import build_network
 from reblur.training import TrainingOptions, train
+from reblur.training.denoising import Noised, denoising_objective
 
 FEW = {"sampler": "sde_dpmpp", "steps": 10}
 

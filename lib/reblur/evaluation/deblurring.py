@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
+from PIL import Image
 from torch import nn
 
 from reblur.datasets.images.decoding import RAW_SUFFIXES
@@ -15,7 +17,6 @@ from reblur.datasets.images.files import (
     HEIC_SUFFIXES,
     is_image,
     read_photograph,
-    suffixes,
     write_image,
 )
 from reblur.datasets.images.writing import DEEP_FORMATS
@@ -156,7 +157,7 @@ def _plan(photographs: Sequence[Path], out: Path, bits: Bits) -> list[tuple[Path
             sources.append(path)
     written = {suffix for suffix, kind in FORMATS.items() if bits == 8 or kind in DEEP_FORMATS}
     suffix = out.suffix.lower()
-    if suffix in suffixes() | HEIC_SUFFIXES | RAW_SUFFIXES and not out.is_dir():
+    if suffix in _file_suffixes() and not out.is_dir():
         if suffix not in written:
             raise ReblurError(
                 f"{out}: {bits} bits are not written to {suffix}; name a folder, or one of "
@@ -184,6 +185,12 @@ def _plan(photographs: Sequence[Path], out: Path, bits: Bits) -> list[tuple[Path
             )
         plan[target] = source
     return [(source, target) for target, source in plan.items()]
+
+
+def _file_suffixes() -> frozenset[str]:
+    """Suffixes of pictures, whether written here or not: no folder is meant by such a name."""
+    known = Image.registered_extensions().keys() | HEIC_SUFFIXES | RAW_SUFFIXES
+    return frozenset(known | {".exr", ".hdr", ".jxl", ".svg"})
 
 
 def passed_over(folder: Path) -> str:
@@ -266,3 +273,19 @@ def deblur_files(
         say(line)
         done(source, target, restored)
     return account
+
+
+def device_of(name: str) -> torch.device:
+    """The device of that name; "auto" is a GPU if there is one.
+
+    Raises:
+        ReblurError: no such device, or none of that kind here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ReblurError(f"device '{name}' is not to be had here; use --device cpu.") from error
+    return device

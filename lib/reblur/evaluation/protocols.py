@@ -15,7 +15,14 @@ from reblur.datasets.images.files import to_tensor, to_uint8
 from reblur.datasets.images.pairs import Pair
 from reblur.errors import ReblurError
 from reblur.evaluation.alignment import compare_masked
-from reblur.evaluation.scoring import METRICS, SCORE_COLUMNS, Restorer, compare_pixels, measured
+from reblur.evaluation.scoring import (
+    COSTS,
+    METRICS,
+    SCORE_COLUMNS,
+    Restorer,
+    compare_pixels,
+    measured,
+)
 from reblur.warping import estimate_flow, warp
 
 PROTOCOLS = {
@@ -33,7 +40,6 @@ def score_protocols(
     pairs: Iterable[Pair],
     dataset: str,
     *,
-    flow: str = "dis",
     device: torch.device | str = "cpu",
 ) -> pd.DataFrame:
     """Restore every blurred photograph once and score it by each of `PROTOCOLS`.
@@ -45,7 +51,6 @@ def score_protocols(
         restorer: (H, W, 3) uint8 → (H, W, 3) uint8.
         pairs: their sharp sides need not be aligned.
         dataset: the rows carry `<dataset>_<protocol>`.
-        flow: of `reblur.warping.METHODS`.
 
     Returns:
         A table like that of `scoring.score_pairs`, a row a pair and protocol, protocol by protocol.
@@ -59,7 +64,7 @@ def score_protocols(
         with measured(cost, torch.device(device)):
             restored = restorer(pair.blurred)
         try:
-            for name, scores in _scores(pair, restored, flow):
+            for name, scores in _scores(pair, restored):
                 row = {"dataset": f"{dataset}_{name}", "image": pair.name, "scene": pair.scene}
                 tables[name].append(row | scores | cost)
         except ReblurError as error:
@@ -67,21 +72,21 @@ def score_protocols(
     rows = [row for table in tables.values() for row in table]
     if not rows:
         raise ReblurError(f"{dataset}: has no pairs to score; look at its folder.")
-    return pd.DataFrame(rows, columns=[*SCORE_COLUMNS, "seconds", "peak_memory_mb"])
+    return pd.DataFrame(rows, columns=[*SCORE_COLUMNS, *COSTS])
 
 
 def _scores(
-    pair: Pair, restored: UInt8[np.ndarray, "h w 3"], flow: str
+    pair: Pair, restored: UInt8[np.ndarray, "h w 3"]
 ) -> Iterator[tuple[str, dict[str, float]]]:
     unknown = dict.fromkeys(METRICS, float("nan"))
     yield "raw", unknown | compare_pixels(pair.sharp, restored, pair.blurred)
     for name, onto in (("to_input", pair.blurred), ("to_output", restored)):
-        truth, covered = warp_truth(pair.sharp, onto, flow)
+        truth, covered = warp_truth(pair.sharp, onto)
         yield name, unknown | compare_masked(truth, restored, covered)
 
 
 def warp_truth(
-    sharp: UInt8[np.ndarray, "h w 3"], onto: UInt8[np.ndarray, "h2 w2 3"], flow: str = "dis"
+    sharp: UInt8[np.ndarray, "h w 3"], onto: UInt8[np.ndarray, "h2 w2 3"]
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
     """The sharp photograph warped onto another one, and 1 where it has values there, else 0.
 
@@ -89,5 +94,5 @@ def warp_truth(
         ReblurError: sizes that differ, or as `estimate_flow`.
     """
     picture, target = to_tensor(sharp)[None], to_tensor(onto)[None]
-    warped, inside = warp(picture, estimate_flow(target, picture, flow).flow)
+    warped, inside = warp(picture, estimate_flow(target, picture).flow)
     return to_uint8(warped[0]), inside[0, 0].numpy()

@@ -40,25 +40,23 @@ and W_R fixed. Where the flow is wrong so are the kernels: hence M. There is no 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
+from pydantic import NonNegativeInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from reblur.errors import ReblurError
 from reblur.networks.defocus import Guided
 from reblur.networks.ring_sums import SECTIONS, reblur
-from reblur.warping import MASKS, METHODS, Correspondence, correspond, estimate_flow, warp
+from reblur.options import NonNegative, Options
+from reblur.warping import Correspondence, Mask, correspond, estimate_flow, warp
 
 Images = Float[Tensor, "b c h w"]
-Mask = Float[Tensor, "b 1 h w"]
+MaskMap = Float[Tensor, "b 1 h w"]
 Scalar = Float[Tensor, ""]
 
-#: What the reblurring network blurs while it learns alone: Î, or the sharp picture, warped.
-SOURCES = ("output", "sharp")
-REBLURRINGS = ("paper", "matched")
 CROSS_ENTROPY = 0.1  # ω: of the estimator's weights, beside its seeds
 
 
@@ -76,7 +74,7 @@ def seed_scale(step: int, warmup_steps: int) -> float:
 
 
 def multi_scale_charbonnier(
-    outputs: Sequence[Float[Tensor, "b 3 _h _w"]], target: Images, mask: Mask
+    outputs: Sequence[Float[Tensor, "b 3 _h _w"]], target: Images, mask: MaskMap
 ) -> Scalar:
     """`Σ_i C(M_i · Î_i, M_i · target_i)` over the scales of a backbone that has several.
 
@@ -129,7 +127,7 @@ def pseudo_supervision_loss(
     return charbonnier(seeds, reblurring_seeds)
 
 
-def distillation_loss(guided: Guided, mask: Mask) -> Scalar:
+def distillation_loss(guided: Guided, mask: MaskMap) -> Scalar:
     """`C(M·W_R·|s|, M·W_R·|s_R|) − ω M·Σ_r W_R log W`, the mean over pixels; only (s, W) learn.
 
     The seeds of a radius count by its weight: those of a radius that is not chosen drift.
@@ -143,8 +141,7 @@ def distillation_loss(guided: Guided, mask: Mask) -> Scalar:
     return seeds + CROSS_ENTROPY * (mask * entropy).mean()
 
 
-@dataclass(frozen=True)
-class DefocusObjective:
+class DefocusObjective(Options):
     """The objective of `reblur.training.train` for `reblur.networks.defocus.DefocusDeblur`.
 
     The defaults are the whole method. `flow=None` compares Î with the sharp picture as it is:
@@ -154,48 +151,24 @@ class DefocusObjective:
         warmup_steps: steps of phase 1; in the paper 15 of 200 epochs.
         reblurring_steps: steps after it in which the reblurring network learns alone, where there
             is one; 0 in the paper's own training.
-        reblurring_source: of `SOURCES`: what it blurs while it is alone.
-        flow: method of `estimate_flow`, or None.
-        mask: of `reblur.warping.MASKS`, in phase 2.
+        reblurring_source: what it blurs while it is alone: Î, or the sharp picture, warped.
+        flow: "dis" (`estimate_flow`), or None.
+        mask: of `correspond`, in phase 2.
         reblurring_weight: of C(I_R, blurred) in phase 2; with both this and the next at 0 the
             reblurring network is not run.
         pseudo_weight: of C(s, s_R) in phase 2, of the distillation where matched; a network
             without a blur estimator has no such term.
-        reblurring: of `REBLURRINGS`: the paper's, or ours, for a network built with `matched=True`.
-
-    Raises:
-        ReblurError: a value is out of its range.
+        reblurring: the paper's, or ours, for a network built with `matched=True`.
     """
 
-    warmup_steps: int
-    reblurring_steps: int = 0
-    reblurring_source: str = "output"
-    flow: str | None = "dis"
-    mask: str = "consistency"
-    reblurring_weight: float | int = 0.5
-    pseudo_weight: float | int = 0.5
-    reblurring: str = "paper"
-
-    def __post_init__(self) -> None:
-        if self.flow is not None and self.flow not in METHODS:
-            raise ReblurError(
-                f"flow: there is no '{self.flow}'; choose from {', '.join(METHODS)}, or null."
-            )
-        if self.mask not in MASKS:
-            raise ReblurError(f"mask: there is no '{self.mask}'; choose from {', '.join(MASKS)}.")
-        if self.reblurring_source not in SOURCES:
-            raise ReblurError(
-                f"reblurring_source: there is no '{self.reblurring_source}'; choose from "
-                f"{', '.join(SOURCES)}."
-            )
-        if self.reblurring not in REBLURRINGS:
-            raise ReblurError(
-                f"reblurring: there is no '{self.reblurring}'; choose from "
-                f"{', '.join(REBLURRINGS)}."
-            )
-        for name in ("warmup_steps", "reblurring_steps", "reblurring_weight", "pseudo_weight"):
-            if not getattr(self, name) >= 0:
-                raise ReblurError(f"{name}: {getattr(self, name)} is below 0; give 0 or more.")
+    warmup_steps: NonNegativeInt
+    reblurring_steps: NonNegativeInt = 0
+    reblurring_source: Literal["output", "sharp"] = "output"
+    flow: Literal["dis"] | None = "dis"
+    mask: Mask = "consistency"
+    reblurring_weight: NonNegative = 0.5
+    pseudo_weight: NonNegative = 0.5
+    reblurring: Literal["paper", "matched"] = "paper"
 
     @property
     def reblurs(self) -> bool:
@@ -260,7 +233,7 @@ class DefocusObjective:
         return loss, reported
 
     def _matched(
-        self, guided: Guided, blurred: Images, mask: Mask, warmup: bool
+        self, guided: Guided, blurred: Images, mask: MaskMap, warmup: bool
     ) -> dict[str, Scalar]:
         """The terms of matched reblurring; each teaches one network alone."""
         made = guided.reblurred
@@ -272,11 +245,11 @@ class DefocusObjective:
             terms["reblurring"] = charbonnier(mask * image, mask * blurred)
         return terms
 
-    def _warped(self, blurred: Images, sharp: Images) -> tuple[Images, Mask]:
+    def _warped(self, blurred: Images, sharp: Images) -> tuple[Images, MaskMap]:
         """W(blurred→sharp) and its mask; without a flow the sharp picture as it is."""
         if self.flow is None:
             return sharp, torch.ones_like(sharp[:, :1])
-        there, _ = correspond(blurred, sharp, self.flow, self.mask)
+        there, _ = correspond(blurred, sharp, self.mask)
         return warp(sharp, there.flow)[0], there.mask
 
     def _alone(
@@ -295,11 +268,11 @@ class DefocusObjective:
     ) -> tuple[Correspondence, Correspondence | None]:
         """picture → sharp; and, in phase 2 and if there is a flow at all, sharp → picture."""
         if self.flow is not None and not warmup:
-            return correspond(picture, sharp, self.flow, self.mask)
+            return correspond(picture, sharp, self.mask)
         if self.flow is None:
             flow = sharp.new_zeros(sharp.shape[0], 2, *sharp.shape[2:])
         else:
-            flow = estimate_flow(picture, sharp, self.flow).flow
+            flow = estimate_flow(picture, sharp).flow
         return Correspondence(flow, torch.ones_like(flow[:, :1])), None
 
 

@@ -13,12 +13,13 @@ from torch.nn import functional
 
 from reblur.datasets.images.files import to_tensor, to_uint8
 from reblur.datasets.images.low_quality import Patches
-from reblur.diffusion import Noised, Schedule, denoising_objective, draw_start, refine
+from reblur.diffusion import Schedule, draw_start, refine
 from reblur.networks import network_options
 from reblur.study.data.made_pairs import BATCH, Images, Pictures, degraded, target_images
 from reblur.study.runs import scratch_folder
 from reblur.study.training import train_network
 from reblur.training import TrainingResult
+from reblur.training.denoising import Noised, denoising_objective
 
 LAYOUT = 4  # by 4 means: the layout from which the diffusion model draws its samples
 SAMPLES = 6  # that it draws to show what it learned

@@ -11,7 +11,6 @@ parameters, with `os.chdir(project_root())`: all its paths start at the project'
 import ast
 import base64
 import io
-import json
 import os
 import sys
 from pathlib import Path
@@ -34,36 +33,22 @@ SOCKET_FOLDER = 90
 
 
 def declared_parameters(path: str | Path) -> dict[str, Any]:
-    """The notebook's parameters and their default values, in order.
-
-    They are the plain assignments of the cell tagged "parameters"; the values are literals.
+    """The notebook's parameters and their default values, in order: the assignments of literals in
+    its cell tagged "parameters".
 
     Raises:
-        ReblurError: there is no such notebook, no such cell, or a default that is no literal.
+        ReblurError: there is no such notebook, or it has no parameters.
     """
+    from papermill import inspect_notebook  # takes a second to load
+
     path = Path(path)
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.ipynb"))) or "none"
         raise ReblurError(f"{path}: there is no such notebook; those beside it are: {known}.")
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
-    if len(tagged) != 1:
-        raise ReblurError(f"{path.name}: needs exactly one cell tagged 'parameters'; tag it.")
-    found: dict[str, Any] = {}
-    for statement in ast.parse("".join(tagged[0]["source"])).body:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                try:
-                    found[name] = ast.literal_eval(value)
-                except ValueError as error:
-                    raise ReblurError(
-                        f"{path.name}: the default of parameter {name!r} must be a literal."
-                    ) from error
-            case _:
-                raise ReblurError(
-                    f"{path.name}: the parameters cell may hold plain assignments only."
-                )
-    return found
+    found = inspect_notebook(str(path))
+    if not found:
+        raise ReblurError(f"{path.name}: needs a cell tagged 'parameters'; tag it.")
+    return {name: ast.literal_eval(about["default"]) for name, about in found.items()}
 
 
 def checked_parameters(path: str | Path, given: dict[str, str]) -> dict[str, Any]:

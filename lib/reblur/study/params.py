@@ -1,252 +1,18 @@
-"""params.yaml, read by strict models: what is studied, and at which scale."""
+"""params.yaml, read by the models of `params_schema`: what is studied, and at which scale."""
 
 import copy
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import Field, NonNegativeInt, PositiveInt
 
 from reblur.datasets.catalogue.manifests import project_root
 from reblur.errors import ReblurError
-from reblur.options import Options
-
-Names = tuple[str, ...]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Variant(Options):
-    """A row of a chapter's tables: a network, and what differs from the profile's part."""
-
-    network: str
-    options: dict[str, Any] = {}  # of the network
-    training: dict[str, Any] = {}
-    data: dict[str, Any] = {}
-    loss: str | None = None
-    crop: PositiveInt | None = None
-    objective: dict[str, Any] = {}  # of chapter 2
-
-
-class ScaleRecurrent(Options):
-    variants: dict[str, Variant]
-    tables: dict[str, Names]
-
-
-class Defocus(Options):
-    variants: dict[str, Variant]
-    tables: dict[str, Names]
-
-
-class Task(Options):
-    content: Literal["photographs", "faces"]
-    scale: PositiveInt
-    camera: str | None
-    clean: str
-    handmade: str
-    softened: str
-
-
-class Rule(Options):
-    metric: str
-    content_deviation: Annotated[float, Field(gt=0)]
-
-
-class Diffusion(Options):
-    tasks: dict[str, Task]
-    variants: dict[str, Variant]
-    rule: Rule
-
-
-class Machine(Options):
-    device: Literal["cpu", "cuda"]
-    threads: PositiveInt
-
-
-class RealTests(Options):
-    sets: Names
-    download: bool
-    pairs: PositiveInt | None = None  # of each set; None: all
-    size: PositiveInt | None = None  # side of the centre crop; None: whole
-    maps: PositiveInt | None = None
-
-
-class SyntheticTests(Options):
-    photographs: Names
-    pairs: PositiveInt
-    size: PositiveInt
-    seed: NonNegativeInt
-
-
-class MotionTests(SyntheticTests):
-    motions: dict[str, dict[str, Any]]  # test set -> what differs from the training's `motion`
-
-
-class Triplets(SyntheticTests):
-    scenes: Names = ()
-    scene_lens: dict[str, Any] = {}
-    exposures: NonNegativeInt = 0
-    misalignment_px: NonNegativeInt
-
-
-class Validation(Options):
-    pairs: PositiveInt
-    size: PositiveInt
-    seed: NonNegativeInt
-
-
-class PairData(Options):
-    """Training pairs made of photographs, or (`pairs`) those of a data set or a folder."""
-
-    photographs: Names = ()
-    downscale: tuple[PositiveInt, ...] = (1,)
-    min_side: PositiveInt = 1
-    pairs: str | None = None
-    real: RealTests
-    validation: Validation | None = None
-
-
-class MotionData(PairData):
-    motion: dict[str, Any] = {}
-    synthetic: MotionTests | None = None
-    kohler: bool = False
-
-
-class DefocusData(PairData):
-    defocus: dict[str, Any] = {}
-    synthetic: Triplets | None = None
-
-
-class DiffusionData(Options):
-    photographs: Names
-    faces: Names
-    face_size: PositiveInt
-    downscale: PositiveInt
-    min_side: PositiveInt
-    low: dict[str, PositiveInt]
-    highs: PositiveInt
-    samples: PositiveInt
-    photograph_size: PositiveInt
-    shots: PositiveInt
-    tests: PositiveInt
-    test_size: PositiveInt
-    patches: PositiveInt
-    seed: NonNegativeInt
-    targets: dict[str, Names | str]
-    real: RealTests
-
-
-class Part(Options):
-    """What a profile trains of a chapter."""
-
-    variants: Names
-    seeds: tuple[NonNegativeInt, ...]
-    seeds_of: dict[str, tuple[NonNegativeInt, ...]] = {}  # of single variants
-    networks: dict[str, Any]  # options of every network
-    crop: PositiveInt
-    training: dict[str, Any]  # of TrainingOptions
-
-
-class ScaleRecurrentPart(Part):
-    data: MotionData
-    loss: Literal["mse", "charbonnier"]
-
-
-class Phases(Options):
-    warmup: Share
-    reblurring: Share
-
-
-class DefocusPart(Part):
-    data: DefocusData
-    levels: dict[str, tuple[NonNegativeInt, ...]]
-    phases: Phases
-    reblurring: dict[str, Any]
-
-
-class Sources(Options):
-    sources: tuple[Literal["clean", "handmade", "softened", "oracle"], ...]
-    t0: tuple[PositiveInt | Literal["drawn"], ...]
-
-
-class Denoiser(Options):
-    network: str
-    options: dict[str, Any]
-    training: dict[str, Any]
-
-
-class Synthesis(Options):
-    sampler: str
-    steps: PositiveInt
-    precision: Literal["fp32", "bf16"]
-
-
-class DiffusionPart(Part):
-    data: DiffusionData
-    tasks: dict[str, Sources]
-    options: dict[str, dict[str, Any]]  # of single networks
-    denoiser: Denoiser
-    synthesis: Synthesis
-
-
-class CarryOverPart(Part):
-    """Pairs and tests are those of the profile's other chapters."""
-
-    sources: tuple[Literal["motion", "defocus", "handmade", "refined", "oracle", "mixture"], ...]
-    t0: PositiveInt | Literal["drawn"]  # of the refined pairs
-    loss: Literal["mse", "charbonnier"]
-
-
-class Profile(Options):
-    evidence: bool
-    machine: Machine
-    scale_recurrent: ScaleRecurrentPart | None = None
-    defocus: DefocusPart | None = None
-    diffusion: DiffusionPart | None = None
-    carry_over: CarryOverPart | None = None
-
-    @property
-    def chapters(self) -> list[str]:
-        return [name for name in CHAPTERS if getattr(self, name) is not None]
-
-    def part(self, chapter: str) -> Any:
-        found = getattr(self, chapter, None)
-        if found is None:
-            raise ReblurError(
-                f"the profile has no chapter {chapter!r}; its chapters are "
-                f"{', '.join(self.chapters)}."
-            )
-        return found
-
-
-class CarryOver(Options):
-    variants: dict[str, Variant]
-
-
-class Restore(Options):
-    """Which weights restore where none are named (`evaluation.weights` reads it by itself)."""
-
-    profiles: Names
-    tasks: dict[str, dict[str, str]]
-
-
-class Params(Options):
-    scale_recurrent: ScaleRecurrent
-    defocus: Defocus
-    diffusion: Diffusion
-    carry_over: CarryOver
-    restore: Restore
-    profiles: dict[str, Profile]
-
-    def profile(self, name: str) -> Profile:
-        refuse_unknown([name], self.profiles, "profile")
-        return self.profiles[name]
-
-
-#: The chapters in their order: sections of params.yaml and of a profile, modules of `chapters`.
-CHAPTERS = ("scale_recurrent", "defocus", "diffusion", "carry_over")
+from reblur.options import refuse_unknown
+from reblur.study.params_schema import CHAPTERS, Machine, Names, Params
 
 
 class _Yaml12(yaml.SafeLoader):
@@ -319,17 +85,13 @@ def merged(base: Any, change: Any, key: str = "") -> Any:
     """`base` with what `change` says instead, mapping by mapping; neither is touched."""
     if not isinstance(base, Mapping) or not isinstance(change, Mapping) or key in WHOLE:
         return copy.deepcopy(change)
-    return {
-        name: merged(base[name], change[name], name)
-        if name in base and name in change
-        else copy.deepcopy(change.get(name, base.get(name)))
-        for name in base | change
-    }
+    changed = {name: merged(base.get(name), value, name) for name, value in change.items()}
+    return copy.deepcopy(dict(base)) | changed
 
 
 def _check_names(params: Params, where: str) -> None:
     """Names of variants, tasks and their keys lead somewhere."""
-    from reblur.networks.names import DENOISERS, NETWORKS
+    from reblur.network_names import DENOISERS, NETWORKS
 
     for chapter in CHAPTERS:
         section = getattr(params, chapter)
@@ -351,20 +113,6 @@ def _check_names(params: Params, where: str) -> None:
                 refuse_unknown(part.tasks, part.data.low, f"{at}.tasks (their data.low)")
                 refuse_unknown(part.options, NETWORKS, f"{at}.options")
                 refuse_unknown([part.denoiser.network], DENOISERS, f"{at}.denoiser.network")
-
-
-def refuse_unknown(names: Iterable[str], known: Iterable[str], where: str) -> None:
-    """ReblurError naming the choices when one of `names` is not in `known`."""
-    import difflib
-
-    known = list(known)
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f" (did you mean '{near[0]}'?)" if near else ""
-            raise ReblurError(
-                f"{where}: unknown name {name!r}{hint}; the choices are {', '.join(known)}."
-            )
 
 
 def results_folder(profile: str) -> Path:

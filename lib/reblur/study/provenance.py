@@ -23,7 +23,7 @@ from reblur.files import sha256_of_value
 PACKAGE = Path(reblur.__file__).parent
 #: Modules that add nothing to what a result's identity holds anyhow: the names of networks (their
 #: options stand in the configuration), where data lie (their contents are hashed), sentences.
-APART = ("reblur", "reblur.networks.names", "reblur.datasets.catalogue", "reblur.errors")
+APART = ("reblur", "reblur.network_names", "reblur.datasets.catalogue", "reblur.errors")
 LIBRARIES = (
     "torch",
     "torchvision",

@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
-from torch import nn
 
 from reblur.errors import ReblurError
 from reblur.evaluation.scoring import restorer_of
@@ -23,15 +22,7 @@ from reblur.study.data.available import trained_on
 from reblur.study.params import Params, prepare_machine
 from reblur.study.provenance import machine
 from reblur.study.rows import Run
-from reblur.study.runs import (
-    data_module,
-    read_run,
-    recipe,
-    run_folder,
-    scored,
-    source_name,
-)
-from reblur.study.training import train_network
+from reblur.study.runs import read_run, recipe, run_folder, scored, train
 
 
 class _Enough(Exception):
@@ -70,15 +61,6 @@ def reproduce(
     return f"{run.name}: {found} ({_machines(facts)})."
 
 
-def _train(made: Mapping[str, Any], device: str, folder: Path, **watching: Any) -> nn.Module:
-    run = Run(**made["run"])
-    data, config = data_module(run), made["configuration"]
-    source = getattr(data, source_name(config))(config)
-    held_out = data.validation_pairs(config)
-    objective = data.objective(config)
-    return train_network(config, source, objective, held_out, folder, device, **watching).network
-
-
 def _logs(
     profile: str, run: Run, made: Mapping[str, Any], device: str, folder: Path, updates: int
 ) -> str | None:
@@ -89,7 +71,7 @@ def _logs(
             raise _Enough
 
     with suppress(_Enough):
-        _train(made, device, folder, watch=enough)
+        train(made, device, folder, watch=enough)
     ours = pd.read_csv(folder / "log.csv")
     theirs = pd.read_csv(run_folder(profile, run) / "log.csv").head(len(ours))
     if list(ours.columns) != list(theirs.columns):
@@ -103,7 +85,7 @@ def _logs(
 def _whole(
     profile: str, run: Run, made: Mapping[str, Any], facts: dict, device: str, folder: Path
 ) -> str:
-    network = _train(made, device, folder)
+    network = train(made, device, folder).network
     weights = folder / "weights.safetensors"
     save_network(network, weights, run=run.as_dict(), **trained_on(made["data"]))
     if sha256_of_file(weights) == facts["weights_sha256"]:

@@ -3,7 +3,7 @@
 Nothing is ever read out of a name: folder, DVC's name and label are functions of the fields.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,15 +54,14 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """The run's folder below `results/<profile>`."""
+        """The run's folder below `results/<profile>`; the blurred input's has its scores alone."""
+        if self.variant == BLURRED:
+            return Path(BLURRED) / self.chapter / (self.task or "")
         return Path("runs") / self.chapter / self.slug / f"seed_{self.seed}"
 
     def as_dict(self) -> dict[str, Any]:
         """The fields, in the order of `RUN_FIELDS`."""
         return {name: getattr(self, name) for name in RUN_FIELDS}
-
-    def with_seed(self, seed: int) -> "Run":
-        return replace(self, seed=seed)
 
 
 #: The columns of a run in every frame, in their order.

@@ -9,7 +9,6 @@ scratch/<identity>/                     the resumable state of a training
 import importlib
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,16 +22,16 @@ from reblur.errors import ReblurError
 from reblur.evaluation.scoring import Restorer, do_nothing, restorer_of
 from reblur.files import atomic_path, sha256_of_file, sha256_of_value, write_json, write_text
 from reblur.losses.reblurring import DefocusObjective
+from reblur.network_names import NETWORKS, class_of
 from reblur.networks import network_options
 from reblur.networks.complexity import count_macs, count_parameters
-from reblur.networks.names import NETWORKS, class_of
 from reblur.networks.weights import save_network
-from reblur.study.data.available import data_hashes, noted, trained_on
+from reblur.study.data.available import data_hashes, noted, refuse_changed, trained_on
 from reblur.study.params import Params, project_root, refuse_unknown, results_folder
 from reblur.study.provenance import code_hash, code_state, library_versions, machine
-from reblur.study.rows import BLURRED, Run
+from reblur.study.rows import Run, blurred_input
 from reblur.study.training import train_network
-from reblur.training import TrainingOptions
+from reblur.training import TrainingOptions, TrainingResult
 
 #: Multiply-adds are counted at this size, so that they compare across profiles.
 MACS_AT = (720, 1280)
@@ -138,11 +137,9 @@ def check_options(run: Run, config: Mapping[str, Any]) -> None:
         if "motion" in config["data"]:
             MotionBlurOptions.from_dict(config["data"]["motion"])
         if "defocus" in config["data"]:
-            DefocusOptions.from_dict(config["data"]["defocus"])
+            DefocusOptions.from_dict(config["data"]["defocus"], "defocus")
         if run.chapter == "defocus":
-            known = [field.name for field in fields(DefocusObjective)]
-            refuse_unknown(config["objective"], known, "objective")
-            DefocusObjective(**config["objective"])
+            DefocusObjective.from_dict(config["objective"], "objective")
     except ReblurError as error:
         raise ReblurError(f"{run.name}: {error}") from None
 
@@ -221,6 +218,14 @@ def make_run(
     return network, scores
 
 
+def train(made: Mapping[str, Any], device: str, folder: Path, **watching: Any) -> TrainingResult:
+    """Train (or go on training) the network of a recipe; the exact state stands in `folder`."""
+    data, config = data_module(Run(**made["run"])), made["configuration"]
+    source, objective = getattr(data, source_name(config))(config), data.objective(config)
+    held_out = data.validation_pairs(config)
+    return train_network(config, source, objective, held_out, folder, device, **watching)
+
+
 def scored(
     run: Run, restorer: Restorer, network: nn.Module | None, made: Mapping[str, Any], device: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -242,16 +247,8 @@ def train_run(
     Returns:
         The network, and what `run.json` says of the training.
     """
-    data, config = data_module(run), made["configuration"]
-    result = train_network(
-        config,
-        getattr(data, source_name(config))(config),
-        data.objective(config),
-        data.validation_pairs(config),
-        scratch_folder(made),
-        device,
-        **watching,
-    )
+    refuse_changed(made["data"])
+    config, result = made["configuration"], train(made, device, scratch_folder(made), **watching)
     folder, weights = run_folder(profile, run), weights_path(profile, run)
     folder.mkdir(parents=True, exist_ok=True)
     save_network(result.network, weights, run=run.as_dict(), **trained_on(made["data"]))
@@ -283,14 +280,8 @@ def score_blurred(profile: str, run: Run, made: Mapping[str, Any], device: str) 
     scores, _ = scored(run, do_nothing, None, made, device)
     if hasattr(tests, "measures_of_pairs"):
         scores = pd.concat([scores, tests.measures_of_pairs(made)], ignore_index=True)
-    write_long(scores, blurred_path(profile, run.chapter, run.task))
+    write_long(scores, run_folder(profile, blurred_input(run.chapter, run.task)) / "scores.csv")
     return scores
-
-
-def blurred_path(profile: str, chapter: str, task: str | None = None) -> Path:
-    """Where the blurred input's scores stand."""
-    folder = project_root() / results_folder(profile) / BLURRED / chapter
-    return (folder / task if task else folder) / "scores.csv"
 
 
 def write_long(frame: pd.DataFrame, path: Path) -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import yaml
 from safetensors import SafetensorError, safe_open
 
 from reblur.errors import ReblurError
 from reblur.networks.weights import KEY
+from reblur.study.analysis.scores import read_scores
 from reblur.study.rows import BLURRED, Run
 
 if TYPE_CHECKING:
@@ -137,39 +137,23 @@ def describe(path: Path) -> Weights:
     try:
         with safe_open(path, framework="pt") as opened:
             run = Run(**json.loads((opened.metadata() or {})[KEY])["metadata"]["run"])
-        folder = path.parent.parent / run.folder
-        facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        root = path.parent.parent
+        facts = json.loads((root / run.folder / "run.json").read_text(encoding="utf-8"))
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         return Weights(path, {}, (), 0, {})
     trained_on = tuple(facts.get("data") or ())
-    return Weights(
-        path, run.as_dict(), trained_on, int(facts.get("steps") or 0), _gains(folder, run)
-    )
+    return Weights(path, run.as_dict(), trained_on, int(facts.get("steps") or 0), _gains(root, run))
 
 
-def _gains(folder: Path, run: Run) -> dict[str, float]:
-    """Test set → mean PSNR minus the blurred input's, over the images that both have.
-
-    results/<profile>/runs/<chapter>/…/scores.csv against results/<profile>/blurred/<chapter>, and
-    in a chapter with tasks the folder <task> below that.
-    """
-    root = next((parent.parent for parent in folder.parents if parent.name == "runs"), None)
-    if root is None:
-        return {}
-    blurred = root / BLURRED / run.chapter
-    blurred = blurred / run.task if run.task else blurred
-    ours, theirs = _psnr(folder / "scores.csv"), _psnr(blurred / "scores.csv")
-    difference = (ours - theirs).replace([np.inf, -np.inf], np.nan).dropna()
-    return difference.groupby(level="dataset", sort=False).mean().to_dict()
-
-
-def _psnr(path: Path) -> pd.Series:
-    """PSNR by (dataset, image); empty where the file is not there or of another form."""
-    index = ["dataset", "image"]
+def _gains(root: Path, run: Run) -> dict[str, float]:
+    """Test set → mean PSNR minus the blurred input's, over the images that both have; none where
+    the scores cannot be read."""
     try:
-        scores = pd.read_csv(path, dtype={"dataset": str, "image": str})
-        scores = scores[scores["metric"] == "psnr"]
-        return scores.set_index(index)["value"].astype(float)
-    except (OSError, ValueError, KeyError):
-        empty = pd.MultiIndex.from_arrays([[], []], names=index)
-        return pd.Series([], index=empty, dtype=float)
+        scores = read_scores(root, [run])
+    except (OSError, ReblurError):
+        return {}
+    psnr = scores[scores["metric"] == "psnr"]
+    by = psnr.pivot(index=["dataset", "image"], columns="variant", values="value")
+    by = by.reindex(columns=[run.variant, BLURRED]).replace(np.inf, np.nan)
+    gains = (by[run.variant] - by[BLURRED]).dropna()
+    return gains.groupby(level="dataset", sort=False).mean().to_dict()

@@ -6,31 +6,20 @@ infinity is 0, and a plane in space, however slanted, is affine in the picture's
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32
+from pydantic import NonNegativeInt, model_validator
 from torch import Tensor
 
 from reblur.errors import ReblurError
+from reblur.options import Options, Positive, Share
 from reblur.randomness import numpy_generator
 
 InverseDepth = Float32[np.ndarray, "h w"]
 
 LARGEST_MISSING_SHARE = 0.5
-UNKNOWN_REFUSED = {"extra": "forbid"}  # pydantic's: options read from YAML
-
-
-def from_depth(depth: Float[np.ndarray, "h w"], name: str = "depth") -> InverseDepth:
-    """Inverse depth of a map in metres. +∞ is infinity; NaN, zero and negative values are missing
-    and are filled (`fill_missing`).
-
-    Raises:
-        ReblurError: more than half of the map is missing.
-    """
-    missing = ~(depth > 0)
-    return fill_missing(1 / np.where(missing, 1.0, depth), missing, name)
 
 
 def from_disparity(
@@ -93,8 +82,7 @@ def fill_missing(
     return filled[source].astype(np.float32)
 
 
-@dataclass(frozen=True)
-class LayeredDepth:
+class LayeredDepth(Options):
     """A random scene: a slanted background and objects in front of it.
 
     Depths are drawn uniformly in 1/Z. Objects are star-shaped outlines (radius as a random Fourier
@@ -107,29 +95,23 @@ class LayeredDepth:
         nearest_m, farthest_m: bounds of Z in metres.
         objects: fewest and most objects.
         soft_edges: share of the objects that have a soft edge.
-
-    Raises:
-        ReblurError: bounds that are not 0 < nearest < farthest, or impossible numbers of objects.
     """
 
-    __pydantic_config__ = UNKNOWN_REFUSED
+    nearest_m: Positive = 1.0
+    farthest_m: Positive = 10.0
+    objects: tuple[NonNegativeInt, NonNegativeInt] = (1, 5)
+    soft_edges: Share = 0.3
 
-    nearest_m: float | int = 1.0
-    farthest_m: float | int = 10.0
-    objects: tuple[int, int] = (1, 5)
-    soft_edges: float | int = 0.3
-
-    def __post_init__(self) -> None:
-        if not 0 < self.nearest_m < self.farthest_m < math.inf:
-            raise ReblurError(
-                f"layered depth: nearest_m {self.nearest_m} and farthest_m {self.farthest_m} are "
-                "no range; give 0 < nearest_m < farthest_m."
+    @model_validator(mode="after")
+    def _fits_together(self) -> "LayeredDepth":
+        if self.nearest_m >= self.farthest_m:
+            raise ValueError(
+                f"nearest_m is {self.nearest_m:g} and farthest_m {self.farthest_m:g}; the nearer "
+                "must be less."
             )
-        if not (0 <= self.objects[0] <= self.objects[1] and 0 <= self.soft_edges <= 1):
-            raise ReblurError(
-                f"layered depth: objects {self.objects} must be fewest and most, and soft_edges "
-                f"{self.soft_edges} a share between 0 and 1; change them in the parameters."
-            )
+        if self.objects[0] > self.objects[1]:
+            raise ValueError(f"objects are {list(self.objects)}; write them as [fewest, most].")
+        return self
 
     def draw(
         self,

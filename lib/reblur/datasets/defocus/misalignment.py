@@ -27,6 +27,7 @@ the level. Levels beyond a sixteenth of the picture's side can fold the `smooth`
 
 import math
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +37,8 @@ from torch import Tensor
 from reblur.errors import ReblurError
 from reblur.randomness import numpy_generator
 
-KINDS = ("shift", "rotation", "zoom", "parallax", "smooth")
+Kind = Literal["shift", "rotation", "zoom", "parallax", "smooth"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 HALF_WAVES = 3
 LARGEST_RATIO = 3.5  # of the largest to the root-mean-square displacement, but for rare parallaxes
 

@@ -5,38 +5,34 @@ the sharp side may be misaligned under control.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, UInt8
-from pydantic import BeforeValidator, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from reblur.datasets.defocus import misalignment
-from reblur.datasets.defocus.depth import UNKNOWN_REFUSED, LayeredDepth
+from reblur.datasets.defocus.depth import LayeredDepth
 from reblur.datasets.defocus.scenes import DepthScenes
 from reblur.datasets.defocus.thin_lens import Aperture, Lens, circle_of_confusion, defocus, margin
 from reblur.datasets.images.files import to_tensor, to_uint8
 from reblur.datasets.images.photographs import Photographs
 from reblur.datasets.motion.camera import add_noise, decode, encode
 from reblur.errors import ReblurError
+from reblur.options import GainRange, NonNegative, Options, Positive, PositiveRange, Range, Share
 from reblur.randomness import numpy_generator, torch_generator
 
-Number = float | int
-Range = Annotated[
-    tuple[Number, Number],
-    BeforeValidator(lambda value: (value, value) if isinstance(value, float | int) else value),
-]
+#: How many blades an aperture can have: 0, a disc, or 5 and more.
+Blades = Annotated[int, AfterValidator(lambda blades: Aperture(blades).blades)]
 
 FARTHEST_FOCUS_M = 1000.0
 SCENE = "defocus/scene"  # the stream that a sample's scene is drawn from
 
 
-@dataclass(frozen=True)
-class DefocusOptions:
+class DefocusOptions(Options):
     """The lens, the scene, the camera and the misalignment. A pair [low, high] is a range that each
     sample draws from uniformly; a single number in its place is both ends.
 
@@ -59,53 +55,19 @@ class DefocusOptions:
         misalignment_kinds: of movement that it mixes (`misalignment.KINDS`).
     """
 
-    __pydantic_config__ = UNKNOWN_REFUSED
-
-    focal_length_mm: Range = (35.0, 70.0)
-    f_number: Range = (2.0, 11.0)
-    pixel_pitch_um: Number = 36.0
-    max_coc: Number = 14.0
-    blades: tuple[int, ...] = (0, 5, 6, 7, 8)
-    scene: LayeredDepth = field(default_factory=LayeredDepth)
-    gamma: Range = (2.2, 2.2)
-    saturation_probability: Number = 0.2
-    highlight_gain: Range = (1.5, 6.0)
+    focal_length_mm: PositiveRange = (35.0, 70.0)
+    f_number: PositiveRange = (2.0, 11.0)
+    pixel_pitch_um: Positive = 36.0
+    max_coc: Positive = 14.0
+    blades: Annotated[tuple[Blades, ...], Field(min_length=1)] = (0, 5, 6, 7, 8)
+    scene: LayeredDepth = LayeredDepth()
+    gamma: PositiveRange = (2.2, 2.2)
+    saturation_probability: Share = 0.2
+    highlight_gain: GainRange = (1.5, 6.0)
     shot_noise: Range = (0.0, 4e-4)
     read_noise: Range = (0.0, 3e-4)
-    misalignment_px: Number = 0.0
-    misalignment_kinds: tuple[str, ...] = misalignment.KINDS
-
-    def __post_init__(self) -> None:
-        misalignment.check_misalignment(self.misalignment_px, self.misalignment_kinds)
-        for name in ("focal_length_mm", "f_number", "gamma", "highlight_gain"):
-            low, high = getattr(self, name)
-            _check(0 < low <= high < math.inf, f"{name} must be [low, high], above 0")
-        for name in ("shot_noise", "read_noise"):
-            low, high = getattr(self, name)
-            _check(0 <= low <= high < math.inf, f"{name} must be [low, high], 0 or more")
-        _check(self.highlight_gain[0] >= 1, "highlight_gain must be at least 1")
-        _check(0 < self.pixel_pitch_um < math.inf, "pixel_pitch_um must be above 0")
-        _check(0 < self.max_coc < math.inf, "max_coc must be above 0")
-        _check(len(self.blades) > 0, "blades must name a shape")
-        _check(0 <= self.saturation_probability <= 1, "saturation_probability is a share of 1")
-        for blades in self.blades:
-            Aperture(blades)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "DefocusOptions":
-        """Options from a mapping as YAML has it (lists for tuples, a mapping for `scene`).
-
-        Raises:
-            ReblurError: an unknown name, or a value that cannot be.
-        """
-        try:
-            return TypeAdapter(cls).validate_python(dict(values))
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"])
-            raise ReblurError(
-                f"defocus: option {name}: {first['msg'].lower()}; change it in the parameters."
-            ) from error
+    misalignment_px: NonNegative = 0.0
+    misalignment_kinds: tuple[misalignment.Kind, ...] = misalignment.KINDS
 
     @property
     def border(self) -> int:

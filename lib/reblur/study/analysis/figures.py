@@ -8,7 +8,7 @@ their updates printed.
 
 import math
 from textwrap import fill
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,14 +42,11 @@ def forest(
     *,
     key: str,
     title: str,
-    xlabel: str = GAIN,
-    points: pd.DataFrame | None = None,
 ) -> Drawing | None:
     """Gains with their intervals: a line a `label`, a colour a `group`, axes a `panel`.
 
     Args:
         rows: summary rows; `group`, `panel` and `scores.costs` are optional.
-        points: `label`, `gain` (and `panel`) of single photographs, drawn as pale dots.
     """
     rows = known(rows, "gain")
     if rows.empty:
@@ -61,13 +58,6 @@ def forest(
     figure, grid = small_multiples(panels, height=0.75 + height, most=3, sharey=True)
     for axes, panel in zip(grid, panels, strict=True):
         here = rows_of(rows, "panel", panel)
-        if points is not None:
-            dots = rows_of(points[points["label"].isin(labels)], "panel", panel)
-            jitter = 0.25 * np.sin(2.4 * np.arange(len(dots)))  # apart, the same every time
-            sns.scatterplot(
-                x=dots["gain"], y=dots["label"].map(places) + jitter, ax=axes, color=GREY,
-                alpha=0.45, s=14, legend=False,
-            )  # fmt: skip
         for number, group in enumerate(groups):
             ours = rows_of(here, "group", group)
             y = ours["label"].map(places) + 0.7 * ((number + 0.5) / len(groups) - 0.5)
@@ -81,7 +71,7 @@ def forest(
         axes.axvline(0, color=INK, lw=1.1, ls="--")
         axes.grid(axis="y", visible=False)
         axes.xaxis.set_major_locator(MaxNLocator(7 if len(panels) == 1 else 4))
-        axes.set(xlabel=xlabel if len(panels) == 1 else "", ylabel="", title=panel or "")
+        axes.set(xlabel=GAIN if len(panels) == 1 else "", ylabel="", title=panel or "")
     several = rows["seeds"].nunique() > 1
     seeds = rows.groupby("label", sort=False)["seeds"].max()
     words = [
@@ -91,13 +81,12 @@ def forest(
     grid[0].set_ylim(len(labels) - 0.5, -0.5)
     if len(panels) > 1 and len(groups) > 1:  # beside a legend, one label would lie under it
         for axes in grid:
-            axes.set_xlabel(fill(xlabel, 26))
+            axes.set_xlabel(fill(GAIN, 26))
     elif len(panels) > 1:
-        figure.supxlabel(xlabel, fontsize=9.5)
+        figure.supxlabel(GAIN, fontsize=9.5)
     legend_below(figure, grid[0], len(groups))
-    dots = " Pale dots: single photographs." if points is not None else ""
     over = f"Mean and 95 % interval over seeds and photographs{seeds_each(rows)}"
-    return Drawing(key, title, f"{over}; right of 0 is better.{dots}", figure)
+    return Drawing(key, title, f"{over}; right of 0 is better.", figure)
 
 
 @house_style()
@@ -147,7 +136,7 @@ def learning_curves(
         axes.set_axis_off()
     for axes in grid.flat:
         if log:
-            _plain_logarithm(axes, "y")
+            _plain_logarithm(axes)
         axes.tick_params(labelsize=8.5)
     figure.supxlabel("updates", fontsize=9.5)
     figure.supylabel(ylabel, fontsize=9.5)
@@ -166,16 +155,12 @@ def gains_over(
     title: str,
     xlabel: str,
     joined: bool = True,
-    log: bool = False,
-    lowest: float | None = None,
 ) -> Drawing | None:
     """Gains over a number: misalignment (px), blur length (px), hours of training, multiply-adds.
 
     Args:
         rows: summary rows with the column `x`, a `label`, perhaps a `panel`.
         joined: a line a label in the order of `x`; False: a named point a row.
-        log: a logarithmic horizontal axis.
-        lowest: where the vertical axis is cut; what lies below is printed at its edge.
     """
     rows = known(rows, "gain", x).sort_values(x, kind="stable")
     if rows.empty:
@@ -188,16 +173,13 @@ def gains_over(
         for number, label in enumerate(labels):
             ours = here[here["label"] == label]
             colour = sns.color_palette()[number % 10] if joined else sns.color_palette()[0]
-            beside = 0 if log or not joined else 0.006 * wide * (number - len(labels) / 2)
+            beside = 0 if not joined else 0.006 * wide * (number - len(labels) / 2)
             place = ours[x].astype(float) + beside
             axes.vlines(place, ours["gain_low"], ours["gain_high"], color=colour, lw=1.8, alpha=0.6)
             sns.lineplot(
                 x=place, y=ours["gain"], ax=axes, color=colour, label=label, legend=False,
                 marker="osD^vP"[number % 6] if joined else "o", markersize=7, errorbar=None,
             )  # fmt: skip
-            below = ours[ours["gain"] < (-np.inf if lowest is None else lowest)]
-            for _, row in below.iterrows():
-                _note(axes, f"{row['gain']:+.1f} ↓", (row[x], lowest), (0, 4), colour, "center")
         for number, (_, row) in enumerate(here.iterrows() if not joined else []):
             left = row[x] > here[x].median()
             shift = (-6 if left else 6, 5 if number % 2 else -11)
@@ -205,25 +187,18 @@ def gains_over(
             _note(axes, row["label"], (row[x], row["gain"]), shift, INK, side)
         axes.axhline(0, color=INK, lw=1.1, ls="--")
         axes.set(xlabel=xlabel, ylabel="", title=panel or "")
-        if lowest is not None:
-            axes.set_ylim(bottom=lowest)
-        if log:
-            _plain_logarithm(axes, "x")
-        if joined and not log and rows[x].nunique() <= 10:
+        if joined and rows[x].nunique() <= 10:
             ticks = sorted(float(value) for value in rows[x].unique())
             axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     grid[0].set_ylabel(GAIN)
     if joined:
         legend_below(figure, grid[0], len(labels))
-    cut = "" if lowest is None else " What lies below the axis is printed at its edge."
     over = f"Bars: 95 % intervals over seeds and photographs{seeds_each(rows)}."
-    return Drawing(key, title, f"{over} Dashed: the blurred input.{cut}", figure)
+    return Drawing(key, title, f"{over} Dashed: the blurred input.", figure)
 
 
 @house_style()
-def heat_map(
-    rows: pd.DataFrame, column: str, *, key: str, title: str, bar: str = GAIN
-) -> Drawing | None:
+def heat_map(rows: pd.DataFrame, column: str, *, key: str, title: str) -> Drawing | None:
     """Gains as a matrix, a row a `label`, a column a value of `column` (the test sets), with the
     interval in each cell; a cell without a value is grey and says 'not run'."""
     if known(rows, "gain").empty:
@@ -238,7 +213,7 @@ def heat_map(
     sns.heatmap(
         means.astype(float), annot=words.fillna(""), fmt="", cmap="vlag_r", vmin=-reach,
         vmax=reach, ax=axes, linewidths=1, annot_kws={"fontsize": 8.5},
-        cbar_kws={"label": fill(bar, 24)},
+        cbar_kws={"label": fill(GAIN, 24)},
     )  # fmt: skip
     axes.set_facecolor(PALE)
     axes.grid(visible=False)
@@ -261,13 +236,12 @@ def _note(
     )  # fmt: skip
 
 
-def _plain_logarithm(axes: Axes, which: Literal["x", "y"]) -> None:
-    """A logarithmic axis with ticks at 1, 2, 5, … written out."""
-    axes.set(**{f"{which}scale": "log"})
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FormatStrFormatter("%g"))
-    axis.set_minor_locator(NullLocator())
+def _plain_logarithm(axes: Axes) -> None:
+    """A logarithmic vertical axis with ticks at 1, 2, 5, … written out."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _hatch(axes: Axes, rows: pd.DataFrame, places: dict[Any, int]) -> None:

@@ -42,15 +42,9 @@ def read_scores(root: Path, runs: Sequence[Run]) -> pd.DataFrame:
     Raises:
         ReblurError: a file is broken (its name and the remedy are in the message).
     """
-    found = []
-    for chapter, task in dict.fromkeys((run.chapter, run.task) for run in runs):
-        path = Path(root) / "blurred" / chapter / (task or "") / "scores.csv"
-        if path.is_file():
-            found.append((blurred_input(chapter, task), read_long(path)))
-    for run in runs:
-        path = Path(root) / run.folder / "scores.csv"
-        if path.is_file():
-            found.append((run, read_long(path)))
+    inputs = dict.fromkeys(blurred_input(run.chapter, run.task) for run in runs)
+    paths = {run: Path(root) / run.folder / "scores.csv" for run in (*inputs, *runs)}
+    found = [(run, read_long(path)) for run, path in paths.items() if path.is_file()]
     return _joined(found, SCORE_COLUMNS)
 
 

@@ -53,35 +53,31 @@ class _Matrix:
         return _Matrix(self.seeds, images, *chosen)
 
 
-def summarise(
-    scores: pd.DataFrame, runs: Sequence[Run], against: str | Which = BLURRED
-) -> pd.DataFrame:
+def summarise(scores: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
     """One row a configuration × data set × metric: SUMMARY_COLUMNS.
 
-    `gain` is the mean of the differences, image by image, from `against`; `better` the share of
-    images (0 to 1) on which the configuration's mean over seeds is the better one. A configuration
-    that was asked for and has no score has rows of NaN with the note 'not run', one for each data
-    set and metric on which others of its chapter and task were scored. `infinite` counts images
-    that stand in neither mean nor gain because a score (its own, or that of `against`) is infinite.
+    `gain` is the mean of the differences, image by image, from the blurred input of its chapter and
+    task; `better` the share of images (0 to 1) on which the configuration's mean over seeds is the
+    better one. A configuration that was asked for and has no score has rows of NaN with the note
+    'not run', one for each data set and metric on which others of its chapter and task were scored.
+    `infinite` counts images that stand in neither mean nor gain because a score, its own or the
+    blurred input's, is infinite.
 
     Args:
         scores: `read_scores`, perhaps with `read_measures` below it.
         runs: the runs asked for; they also give the order of the rows, the blurred input's first.
-        against: the blurred input of the same chapter and task, or a configuration there: the
-            fields that name it, such as `{"variant": "aligned"}`.
 
     Raises:
-        ReblurError: the seeds of a configuration were scored on different images, or `against`
-            names several configurations.
+        ReblurError: the seeds of a configuration were scored on different images.
     """
     found = _matrices(scores)
-    reference = {"variant": against} if isinstance(against, str) else against
     seeds_asked = Counter(_keys(run_frame(runs)))
     order = {key: place for place, key in enumerate(seeds_asked)}
-    references = _references(found, reference)
+    # chapter, task and variant are the first three fields of a configuration
+    inputs = {key[:2]: key for key, _, _ in found if key[2] == BLURRED}
     rows = []
     for (key, dataset, metric), matrix in found.items():
-        base = references.get(key[:2])
+        base = inputs.get(key[:2])
         theirs = found.get((base, dataset, metric)) if base != key else None
         row = _row(matrix, theirs, dataset, metric)
         missing = seeds_asked[key] - len(matrix.seeds)
@@ -92,8 +88,9 @@ def summarise(
     done = {key for key, _, _ in found}
     for key in order:
         if key not in done:
-            # chapter, task and variant are the first three fields of a configuration
-            places = [place[1:] for place in found if _beside(place[0], key)]
+            # What was measured of sets of pairs is no score that a run could have.
+            beside = [k for k in found if k[0][:2] == key[:2] and k[0][2] != PAIRS]
+            places = [(dataset, metric) for _, dataset, metric in beside]
             for dataset, metric in dict.fromkeys(places) or [(None, None)]:
                 rows.append((key, dataset, metric, _values(missing_interval(), None)))
     rows.sort(key=lambda row: order.get(row[0], -1))
@@ -107,28 +104,6 @@ def summarise(
     words = ("chapter", "task", "variant", "network", "source", "dataset", "metric", "note")
     frame["t0"] = start_steps(frame["t0"])
     return frame.astype(dict.fromkeys(words, "str") | {"level": "Int64"})
-
-
-def summarise_bins(
-    scores: pd.DataFrame, runs: Sequence[Run], measure: str, edges: Sequence[float]
-) -> pd.DataFrame:
-    """`summarise` of the images in each bin of a measure of the blurred input, such as the length
-    of the blur in pixels; the measure's median in the bin stands in a column of its name.
-
-    Args:
-        measure: a metric of the blurred input's scores.
-        edges: of the bins, ascending; an image outside of them is left out.
-    """
-    home = ["chapter", "task", "dataset", "image"]
-    known = scores[(scores["metric"] == measure) & (scores["variant"] == BLURRED)]
-    known = known[[*home, "value"]].rename(columns={"value": measure})
-    merged = scores[scores["metric"] != measure].merge(known, "inner", home)
-    parts = [
-        summarise(rows, runs).assign(**{measure: rows[measure].median()})
-        for _, rows in merged.groupby(pd.cut(merged[measure], edges), observed=True)
-    ]
-    empty = pd.DataFrame(columns=[*SUMMARY_COLUMNS, measure])
-    return pd.concat(parts, ignore_index=True) if parts else empty
 
 
 def difference(
@@ -248,19 +223,6 @@ def _one(scores: pd.DataFrame, which: Which, metric: str) -> tuple[_Key, _Matrix
     return sides[0] if sides else None
 
 
-def _references(found: Mapping[_Key, _Matrix], which: Which) -> dict[_Key, _Key]:
-    """(chapter, task) → the configuration there that `which` names."""
-    keys = list(dict.fromkeys(key for key, _, _ in found))
-    frame = pd.DataFrame(keys, columns=list(CONFIGURATION_FIELDS), dtype=object)
-    if isinstance(which, Run):
-        which = {name: getattr(which, name) for name in CONFIGURATION_FIELDS}
-    chosen: dict[_Key, _Key] = {}
-    for key, match in zip(keys, matching(frame, which), strict=True):
-        if match and chosen.setdefault(key[:2], key) != key:
-            raise ReblurError(f"{which}: names several configurations; name more of its fields.")
-    return chosen
-
-
 def _matrices(scores: pd.DataFrame) -> dict[tuple[_Key, str, str], _Matrix]:
     """The scores of each (configuration, data set, metric)."""
     found = {}
@@ -287,11 +249,6 @@ def _matrices(scores: pd.DataFrame) -> dict[tuple[_Key, str, str], _Matrix]:
             kept = tuple(int(seed) for seed in seeds[measured])
             found[key, dataset, str(metric)] = _Matrix(kept, images, homes, matrix[measured])
     return found
-
-
-def _beside(other: _Key, key: _Key) -> bool:
-    """Whether a run of `key` would be scored on what `other` was scored on."""
-    return other[:2] == key[:2] and other[2] != PAIRS
 
 
 def _keys(frame: pd.DataFrame) -> list[_Key]:

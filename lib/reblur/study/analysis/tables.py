@@ -84,7 +84,7 @@ class Table:
         return path
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: a table whose rows sort where the page has `SORTING`."""
+        """What a notebook shows."""
         return to_html(self)
 
 
@@ -192,28 +192,6 @@ def to_html(table: Table) -> str:
         f'<table class="results"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
         f"{below}</figure>"
     )
-
-
-#: What makes the tables of a page sortable; to be put into the page once.
-SORTING = """
-document.querySelectorAll("table.results th").forEach(th => {
-  th.tabIndex = 0; th.setAttribute("role", "button");
-  const sort = () => {
-    const rows = [...th.closest("table").tBodies[0].rows], at = th.cellIndex;
-    const down = th.getAttribute("aria-sort") === "descending";
-    [...th.parentNode.cells].forEach(other => other.removeAttribute("aria-sort"));
-    th.setAttribute("aria-sort", down ? "ascending" : "descending");
-    const value = row => row.cells[at].dataset.value, sign = down ? 1 : -1;
-    rows.sort((a, b) => {
-      const [x, y] = [value(a), value(b)];
-      if (x === "" || y === "") return (x === "") - (y === "");
-      return sign * (isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y);
-    }).forEach(row => row.parentNode.append(row));
-  };
-  th.onclick = sort;
-  th.onkeydown = event => { if (event.key === "Enter") sort(); };
-});
-"""
 
 
 def _unique_notes(notes: pd.Series) -> str:

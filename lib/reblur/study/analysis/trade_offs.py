@@ -22,7 +22,7 @@ from reblur.study.analysis.figures import GAIN
 
 @house_style()
 def distance_against_deviation(
-    rows: pd.DataFrame, *, key: str, title: str, ylabel: str, bound: float | None = None
+    rows: pd.DataFrame, *, key: str, title: str, ylabel: str, bound: float
 ) -> Drawing | None:
     """How near each source of pairs comes to the target, against how far its content moved.
 
@@ -60,18 +60,16 @@ def distance_against_deviation(
             axes.vlines(here["deviation"], *ends, color=GREY, lw=1.2, zorder=1)
         ring = here[here["chosen"].astype(bool)]
         axes.plot(ring["deviation"], ring["distance"], "o", mfc="none", mec=INK, ms=13, mew=1.5)
-        if bound is not None:
-            right = max(bound, float(here["deviation"].max())) * 1.15
-            axes.axvspan(bound, right, color=PALE, alpha=0.4, lw=0, zorder=0)
-            axes.set_xlim(-0.06 * right, right)
+        right = max(bound, float(here["deviation"].max())) * 1.15
+        axes.axvspan(bound, right, color=PALE, alpha=0.4, lw=0, zorder=0)
+        axes.set_xlim(-0.06 * right, right)
         axes.set(title=panel or "", xlabel="content deviation", ylabel="")
         axes.tick_params(labelsize=8.5)
     grid[0].set_ylabel(ylabel)
     legend_below(figure, grid[0], len(labels) + 2)
     caption = (
-        "Lower and further left is better. Ringed: the rule's choice."
-        + (" Grey: beyond the rule's bound." if bound is not None else "")
-        + (" Axes differ between panels." if len(panels) > 1 else "")
+        "Lower and further left is better. Ringed: the rule's choice. Grey: beyond its bound."
+        + " Axes differ between panels." * (len(panels) > 1)
     )
     return Drawing(key, title, caption, figure)
 

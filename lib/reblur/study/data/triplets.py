@@ -8,8 +8,9 @@ from reblur.datasets.defocus.pairs import PAIRS, open_defocus_pairs
 from reblur.datasets.defocus.synthesis import DefocusOptions, DefocusPairs
 from reblur.datasets.images.files import to_uint8
 from reblur.datasets.images.own_sets import open_own
-from reblur.datasets.images.pairs import Pair, PairCrops, PairFolder, open_pairs_of
+from reblur.datasets.images.pairs import Pair, PairCrops, PairFolder
 from reblur.datasets.images.photographs import open_photographs
+from reblur.datasets.images.published import open_pairs_of
 from reblur.losses.reblurring import DefocusObjective
 
 
@@ -24,7 +25,7 @@ def from_pairs(config: Mapping[str, Any]) -> PairCrops:
 
 
 def objective(config: Mapping[str, Any]) -> DefocusObjective:
-    return DefocusObjective(**config["objective"])
+    return DefocusObjective.from_dict(config["objective"], "objective")
 
 
 def synthesis(data: Mapping[str, Any], split: str, size: int) -> DefocusPairs:
@@ -32,7 +33,7 @@ def synthesis(data: Mapping[str, Any], split: str, size: int) -> DefocusPairs:
     photographs = open_photographs(
         data["photographs"], split, downscale=data["downscale"], min_side=data["min_side"]
     )
-    return DefocusPairs(photographs, DefocusOptions.from_dict(data["defocus"]), size)
+    return DefocusPairs(photographs, DefocusOptions.from_dict(data["defocus"], "defocus"), size)
 
 
 def open_pairs_named(name: str, split: str) -> PairFolder:

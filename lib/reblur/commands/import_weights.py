@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 SAME = 45.0  # dB: two restorations of one image by one network on two machines lie above it
 
 
-def add_import(commands: argparse._SubParsersAction) -> None:
+def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add `import` to the command line."""
     command = commands.add_parser(
         "import",

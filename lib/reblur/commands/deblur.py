@@ -3,22 +3,18 @@
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reblur.errors import ReblurError
-from reblur.evaluation.folder_commands import add_evaluate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import torch
     from torch import nn
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
-    """Add `app`, `deblur` and `evaluate` to the command line."""
-    add_evaluate(commands)
+    """Add `app` and `deblur` to the command line."""
     _add_app(commands)
     deblur = commands.add_parser(
         "deblur",
@@ -155,6 +151,7 @@ def run_deblur(arguments: argparse.Namespace) -> int:
 
 def _network(arguments: argparse.Namespace) -> "nn.Module":
     """The network that restores, on its device; which weights they are is told."""
+    from reblur.evaluation.deblurring import device_of
     from reblur.study.weights import describe, load_restorer, weights_for
 
     device = device_of(arguments.device)
@@ -188,7 +185,7 @@ def _tiles(source: Path, tile: int | None) -> int:
     return rows.count * columns.count
 
 
-def _speaker() -> "Callable[[str], None]":
+def _speaker() -> Callable[[str], None]:
     """Prints errors to stderr and the rest to stdout, as long as somebody reads there."""
     from tqdm import tqdm
 
@@ -200,24 +197,6 @@ def _speaker() -> "Callable[[str], None]":
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     return say
-
-
-def device_of(name: str) -> "torch.device":
-    """The device of that name; "auto" is a GPU if there is one.
-
-    Raises:
-        ReblurError: no such device, or none of that kind here.
-    """
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ReblurError(f"device '{name}' is not to be had here; use --device cpu.") from error
-    return device
 
 
 def _project() -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from reblur.errors import ReblurError
 
 
-def add_evaluate(commands: argparse._SubParsersAction) -> None:
+def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add `evaluate` to the command line."""
     evaluate = commands.add_parser(
         "evaluate",
@@ -43,7 +43,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     """Score the images; 1 if any of them failed."""
     from tqdm import tqdm
 
-    from reblur.evaluation.commands import device_of
+    from reblur.evaluation.deblurring import device_of
     from reblur.evaluation.folders import (
         PROTOCOLS,
         score_folders,
@@ -51,9 +51,10 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         write_folder_scores,
     )
     from reblur.evaluation.scoring import restorer_of
-    from reblur.networks import denoiser_names
-    from reblur.networks.weights import load_network
+    from reblur.evaluation.tiling import plan_tiles
+    from reblur.study.weights import load_restorer
 
+    plan_tiles(1, 1, arguments.tile)  # an impossible tile is one error, not one an image
     out = arguments.output
     if out is not None and (out.suffix == ".csv" or (out.exists() and not out.is_dir())):
         raise ReblurError(
@@ -62,12 +63,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     images = _images(arguments)
     device, restorer = device_of(arguments.device), None
     if arguments.weights is not None:
-        network, _ = load_network(arguments.weights)
-        if network.config["name"] in denoiser_names():
-            raise ReblurError(
-                f"{arguments.weights}: is a diffusion model, which restores nothing by itself; "
-                "name the weights of a restorer."
-            )
+        network = load_restorer(arguments.weights)
         restorer = restorer_of(network.to(device), tile=arguments.tile, channels_last=True)
     scores = score_folders(
         images,
