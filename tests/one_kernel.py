@@ -43,12 +43,12 @@ class OneKernel:
             self.manager.provisioner.process.kill()
         self.sockets.cleanup()
 
-    def run(self, path: Path, folder: Path, output: Path | None = None, **given: str) -> Any:
-        """Execute a notebook in `folder`; write the slim copy, and return it."""
+    def run(self, path: Path, start: Path, output: Path | None = None, /, **given: str) -> Any:
+        """Execute a notebook that starts in a folder; write the slim copy, and return it."""
         book = parameterize_notebook(
             load_notebook_node(str(path)), checked_parameters(path, given), kernel_name="python3"
         )
-        before = nbformat.v4.new_code_cell(BEFORE.format(folder=str(folder)))
+        before = nbformat.v4.new_code_cell(BEFORE.format(folder=str(start)))
         book.cells.insert(0, before)
         client = NotebookClient(book, km=self.manager, timeout=None)
         client.extra_arguments = ["--IPKernelApp.log_level=50"]

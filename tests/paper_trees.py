@@ -114,7 +114,7 @@ def make_trees(project: Path) -> None:
         path.write_text(yaml.safe_dump(manifest, sort_keys=False))
 
 
-def shrink(params: dict[str, Any]) -> None:
+def shrink(params: dict[str, Any], few_variants: bool = True) -> None:
     """Profile `paper` of two steps on a CPU: all its data sets, few variants, and chapter 4."""
     paper = params["profiles"]["paper"]
     params["profiles"] = {"paper": paper}
@@ -125,8 +125,9 @@ def shrink(params: dict[str, Any]) -> None:
     for part in (one, two, three):
         part |= {"seeds": [0], "crop": 32}
         part["training"] |= few
-    one |= {"variants": ["ss", "sr_edrb3_skip"], "networks": {"width": 2}}
-    two |= {"variants": ["baseline", "full"], "networks": {"width": 2}}
+        part["networks"] = {"width": 2} if part is not three else {}
+    if few_variants:
+        one["variants"], two["variants"] = ["ss", "sr_edrb3_skip"], ["baseline", "full"]
     three["data"] |= {
         "photographs": ["skimage_photographs"], "face_size": 64, "min_side": 64, "tests": 2,
         "low": {"real_superres": 32, "real_faces": 32}, "highs": 4, "samples": 2,

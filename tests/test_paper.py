@@ -6,6 +6,7 @@ import os
 import re
 
 import nbformat
+import pandas as pd
 import pytest
 import yaml
 
@@ -14,7 +15,8 @@ from one_kernel import OneKernel
 from reblur.study.params import CHAPTERS, read_params
 from reblur.study.pipeline import plan, write_pipeline
 from reblur.study.report import write_report
-from reblur.study.runs import all_runs
+from reblur.study.runs import all_runs, data_module, recipe
+from reblur.study.training import train_network
 from small_project import ROOT, copy_project, environment
 
 pytestmark = pytest.mark.slow
@@ -62,6 +64,23 @@ def project(tmp_path_factory):
         yield folder
 
 
+def test_every_configuration_trains(project, tmp_path):
+    """Those of the profile's own variants, on its pairs."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    paper_trees.shrink(params, few_variants=False)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    params = read_params(tmp_path / "params.yaml")
+    runs = [run for run in all_runs(params, "paper") if run.chapter in CHAPTERS[:2]]
+    assert len(runs) == 30
+    for run in runs:
+        config, data = recipe(params, "paper", run)["configuration"], data_module(run)
+        source, objective = data.from_pairs(config), data.objective(config)
+        folder = tmp_path / run.name
+        result = train_network(config, source, objective, [], folder, "cpu", progress=False)
+        assert result.steps == 2, run.name
+        assert pd.read_csv(result.log)["loss"].notna().all(), run.name
+
+
 def test_every_output_that_the_pipeline_names_is_there(project):
     """What no configuration of the profile writes would fail its stage, after the training."""
     lists = yaml.safe_load((project / "pipeline.yaml").read_text())["pipeline"]["paper"]
@@ -87,7 +106,7 @@ def test_every_test_set_is_scored(project):
     for chapter, sets in asked.items():
         metrics = json.loads((project / f"results/paper/metrics/{chapter}.json").read_text())
         assert sets <= {name.split(".")[-2] for name in metrics if name.endswith(".gain")}, metrics
-    scores = (project / "results/paper/runs/defocus/full").rglob("scores.csv")
+    scores = (project / "results/paper/runs/defocus/full-0px").rglob("scores.csv")
     assert "cuhk" in next(scores).read_text()
 
 
