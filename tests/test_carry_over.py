@@ -114,12 +114,14 @@ def test_real_photographs_of_low_quality_are_scored_without_a_truth(monkeypatch)
     images = [np.random.default_rng(n).integers(0, 256, (192, 200, 3), np.uint8) for n in range(2)]
     found = Photographs(["a", "b"], images)
     monkeypatch.setattr(carry_over_tests, "open_low_quality", lambda *asked: found)
+    monkeypatch.setattr(carry_over_tests, "is_here", lambda name: name == "real47")
     monkeypatch.setattr(carry_over_tests, "niqe_available", lambda: True)
     monkeypatch.setattr(carry_over_tests, "niqe", lambda image: float(image.mean()))
-    scores = carry_over_tests.score_low_quality(lambda image: image // 2, ["real47"])
+    scores = carry_over_tests.score_low_quality(lambda image: image // 2, ["real47", "gone"])
     assert scores["dataset"].eq("low_quality").all()
     assert scores["photograph"].tolist() == scores["image"].tolist() == ["a", "b"]
     assert scores["value"].tolist() == [float((image // 2).mean()) for image in images]
+    assert carry_over_tests.score_low_quality(lambda image: image, ["gone"]).empty
     monkeypatch.setattr(carry_over_tests, "niqe_available", lambda: False)
     assert carry_over_tests.score_low_quality(lambda image: image, ["real47"]).empty
 
