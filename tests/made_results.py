@@ -144,11 +144,11 @@ def write_diffusion(root: Path, runs: Sequence[Run], images: int = 8) -> None:
 
 def write_measures(root: Path, task: str, seed: int, runs: Sequence[Run]) -> None:
     """What a target leaves of its pairs: distances, content deviations, the cost of samplers."""
-    rows: list[tuple[Any, ...]] = [("target", None, "pairs", "all", "all", "swd", 0.004)]
+    rows: list[tuple[Any, ...]] = [("target", None, "pairs", "all", "all", "spectrum", 0.004)]
     for source, t0 in dict.fromkeys((run.source, run.t0) for run in runs):
         start = t0 if isinstance(t0, int) else 0
         distance = {"softened": 0.012, "refined": 0.007, "oracle": 0.0042}.get(str(source), 0.016)
-        rows.append((source, t0, "pairs", "all", "all", "swd", distance + 1e-4 * seed))
+        rows.append((source, t0, "pairs", "all", "all", "spectrum", distance + 1e-4 * seed))
         for number in range(3):
             moved = {"refined": 2e-4 * start, "softened": 0.0}.get(str(source), 0.03)
             at = (f"photo_{number}", f"{number:05d}")
@@ -157,7 +157,7 @@ def write_measures(root: Path, task: str, seed: int, runs: Sequence[Run]) -> Non
         for metric, value in {
             "calls": calls,
             "images_per_second": 90 / calls,
-            "swd": 0.007,
+            "spectrum": 0.007,
         }.items():
             rows.append(("refined", 100, name, "all", "all", metric, value))
     columns = ["source", "t0", "dataset", "photograph", "image", "metric", "value"]

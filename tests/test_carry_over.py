@@ -1,12 +1,17 @@
 """Chapter 4: the other chapters' pairs as sources, and their test sets as its own."""
 
+import numpy as np
 import pytest
 import torch
 
 from reblur.datasets.catalogue.manifests import project_root
+from reblur.datasets.images.photographs import Photographs
 from reblur.errors import ReblurError
+from reblur.networks import build_network
+from reblur.networks.complexity import count_parameters
 from reblur.study.chapters import carry_over, defocus, scale_recurrent
-from reblur.study.data import motion
+from reblur.study.data import carry_over as carry_over_data
+from reblur.study.data import carry_over_tests, motion
 from reblur.study.data.carry_over import Mixture, from_photographs
 from reblur.study.params import Params, read_params
 from reblur.study.pipeline import pipeline_of
@@ -74,6 +79,53 @@ def test_sources_differ_in_their_identity_and_share_their_tests():
     assert set(made[0]["tests"]) == {"scale_recurrent", "defocus", "diffusion"}
 
 
+def with_matched():
+    values = PARAMS.as_dict()
+    part = values["profiles"]["demo"]["carry_over"]
+    part |= {"sources": ["motion", "defocus", "matched", "mixture"], "low_quality": ["real47"]}
+    return Params.from_dict(values, "params.yaml")
+
+
+def test_matched_pairs_are_misaligned_and_learned_by_matched_reblurring():
+    params = with_matched()
+    run = next(run for run in carry_over.runs(params, "demo") if run.source == "matched")
+    assert run.network == "defocus_unet_noprior"
+    config = recipe(params, "demo", run)["configuration"]
+    assert config["data"]["sources"]["matched"]["data"]["defocus"]["misalignment_px"] == 8
+    source, objective = from_photographs(config), carry_over_data.objective(config)
+    assert objective.matches
+    network = build_network(config["network"]["name"], seed=0, **config["network"]["options"])
+    plain = build_network("sr_edrb3_skip", seed=0, width=8)
+    assert count_parameters(network.backbone) == count_parameters(plain)
+    loss, reported = objective(network, source.batch(0, range(2)), step=10**6)
+    loss.backward()
+    assert {"sharp", "cycle", "matching", "reblurring"} <= set(reported)
+    assert all(p.grad is not None for p in network.backbone.parameters())
+
+
+def test_a_mixture_leaves_out_the_misaligned_pairs():
+    config = carry_over.configuration(with_matched(), "demo", run_of("mixture"))
+    assert list(config["data"]["sources"]) == ["motion", "defocus"]
+
+
+def test_real_photographs_of_low_quality_are_scored_without_a_truth(monkeypatch):
+    config = carry_over.configuration(with_matched(), "demo", run_of("motion"))
+    assert {"real47", "niqe_parameters"} <= set(carry_over.data_names(config)[1])
+    images = [np.random.default_rng(n).integers(0, 256, (192, 200, 3), np.uint8) for n in range(2)]
+    found = Photographs(["a", "b"], images)
+    monkeypatch.setattr(carry_over_tests, "open_low_quality", lambda *asked: found)
+    monkeypatch.setattr(carry_over_tests, "is_here", lambda name: name == "real47")
+    monkeypatch.setattr(carry_over_tests, "niqe_available", lambda: True)
+    monkeypatch.setattr(carry_over_tests, "niqe", lambda image: float(image.mean()))
+    scores = carry_over_tests.score_low_quality(lambda image: image // 2, ["real47", "gone"])
+    assert scores["dataset"].eq("low_quality").all()
+    assert scores["photograph"].tolist() == scores["image"].tolist() == ["a", "b"]
+    assert scores["value"].tolist() == [float((image // 2).mean()) for image in images]
+    assert carry_over_tests.score_low_quality(lambda image: image, ["gone"]).empty
+    monkeypatch.setattr(carry_over_tests, "niqe_available", lambda: False)
+    assert carry_over_tests.score_low_quality(lambda image: image, ["real47"]).empty
+
+
 def test_a_source_needs_the_chapter_that_it_comes_from():
     values = PARAMS.as_dict()
     values["profiles"]["demo"]["defocus"] = None
@@ -104,7 +156,7 @@ def test_a_changed_notebook_is_compared_again(tmp_path, monkeypatch):
 
 
 def test_crops_of_all_sources_are_of_one_size():
-    for profile in ("demo", "gpu"):
+    for profile in ("demo", "cpu", "gpu"):
         part = PARAMS.profile(profile)
         side = part.diffusion.data.low[carry_over.TASK]
         assert part.carry_over.crop <= side * PARAMS.diffusion.tasks[carry_over.TASK].scale

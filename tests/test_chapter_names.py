@@ -127,12 +127,13 @@ def test_a_map_that_is_no_better_than_one_value_has_collapsed():
 BOUND = 0.04
 
 
-def trade_off(distances, tmp_path, task="superres"):
+def trade_off(distances, tmp_path, task="superres", spread=0.0):
     """source or t0 → (distance, content deviation)."""
-    rows = [("target", None, "all", "swd", 0.004)]
+    rows = [("target", None, "all", "spectrum", 0.004)]
     for name, (distance, moved) in distances.items():
         key = ("refined", name) if name == "drawn" or isinstance(name, int) else (name, None)
-        rows += [(*key, "all", "swd", distance), (*key, "00000", "content_deviation", moved)]
+        rows += [(*key, "all", "spectrum", distance), (*key, "00000", "content_deviation", moved)]
+        rows.append((*key, "all", "spectrum_deviation", spread))
     columns = ["source", "t0", "image", "metric", "value"]
     frame = pd.DataFrame(rows, columns=columns).assign(dataset="pairs")
     frame["photograph"] = frame["image"]
@@ -140,7 +141,7 @@ def trade_off(distances, tmp_path, task="superres"):
     made.write_scores(path, frame, ["source", "t0"])
     runs = [Run("diffusion", "rrdb", "rrdb", 0, task, None, "clean")]
     measured = summarise(read_measures(tmp_path, runs), runs)
-    return diffusion_claims.trade_off(measured, task, "swd", BOUND)
+    return diffusion_claims.trade_off(measured, task, "spectrum", BOUND)
 
 
 @pytest.mark.parametrize(
@@ -164,9 +165,21 @@ def test_the_rule_for_the_start_step(distances, chosen, start, tmp_path):
     assert ("no refined source keeps its content" in words) == (start is None)
 
 
+def test_a_distance_within_the_interval_of_the_smallest_is_as_good(tmp_path):
+    distances = {"softened": (3.0, 0), 50: (2.1, 0.01), 100: (2.0, 0.01), "oracle": (1.0, 0)}
+    frame = trade_off(distances, tmp_path, spread=0.1)
+    row = frame[frame["chosen"]].iloc[0]
+    assert row["t0"] == 50  # 2.1 lies below 2.0 + 1.96 · 0.1
+    assert row["distance_high"] == pytest.approx(2.1 + 0.196)
+    assert (frame["floor"] == 1.0).all()  # the true camera's
+    unsure = trade_off(distances, tmp_path, spread=0.6)
+    assert unsure.loc[unsure["chosen"], "source"].item() == "softened"
+    assert diffusion_claims.best_start(unsure, BOUND) == 50
+
+
 def test_no_measure_gives_no_choice():
     measured = summarise(read_measures(project_root() / "nowhere", []), [])
-    frame = diffusion_claims.trade_off(measured, "faces", "swd", BOUND)
+    frame = diffusion_claims.trade_off(measured, "faces", "spectrum", BOUND)
     assert frame.empty
     assert diffusion_claims.rule_in_words(frame, BOUND) == ""
     assert diffusion_claims.best_start(frame, BOUND) is None
@@ -200,7 +213,8 @@ def test_what_is_claimed_of_refined_pairs_needs_a_start_step():
     told = diffusion_claims.claims("superres", "rrdb", sources, 100)
     untold = diffusion_claims.claims("superres", "rrdb", sources, None)
     assert [c.key for c in told] == [
-        "superres_softened", "superres_handmade", "superres_clean", "superres_oracle",
+        "superres_softened", "superres_handmade", "superres_fitted", "superres_clean",
+        "superres_oracle",
     ]  # fmt: skip
     assert [c.key for c in untold] == ["superres_clean", "superres_oracle"]
     ours, theirs = told[0].pairs[0]
@@ -228,7 +242,7 @@ def test_sentences_of_what_carries_over():
     assert "synthetic motion +1.00 dB and -0.50 dB; thin-lens defocus +0.60 dB and +0.10" in moved
     assert "drawn depth: thin-lens defocus +0.60 dB [+0.40, +0.80]" in second
     lost = carry_over.what_carries_over(rows.assign(gain=-0.1))
-    assert lost[-1] == "No source gains on synthetic, drawn depth."
+    assert lost[-1] == "No source gains on held-out synthetic blur, drawn depth."
 
 
 def test_each_source_is_claimed_to_be_the_best_at_home():

@@ -34,8 +34,18 @@ from reblur.study.runs import recipe
 
 ROOT = Path(__file__).parents[1]
 TINY = {
-    "tasks": {"superres": {"sources": ["clean", "softened", "oracle"], "t0": [20, "drawn"]}},
-    "data": {"highs": 3, "samples": 2, "shots": 1, "tests": 2, "test_size": 64, "patches": 4},
+    "tasks": {
+        "superres": {"sources": ["clean", "softened", "fitted", "oracle"], "t0": [20, "drawn"]}
+    },
+    "data": {
+        "highs": 3,
+        "samples": 2,
+        "shots": 1,
+        "tests": 2,
+        "test_splits": ["test"],
+        "test_size": 64,
+        "patches": 4,
+    },
     "denoiser": {
         "options": {"channels": [4, 8], "layers": 1},
         "training": {"steps": 2, "batch": 2},
@@ -83,6 +93,8 @@ def test_every_source_makes_its_own_pairs_of_the_same_high_images(made, sets) ->
         assert (pairs.about["source"], pairs.about["t0"]) == (about["source"], about["t0"])
         assert all(np.array_equal(pairs.high(n), first.high(n)) for n in range(6))
         assert all(scene.startswith("skimage_photographs/") for scene in pairs.scenes)
+    fitted = next(pairs for pairs in sets if pairs.about["source"] == "fitted")
+    assert fitted.draws[0]["fitted"]["distance"] < 5  # recorded beside each pair
     for n in range(6):
         assert len({pairs.low(n).tobytes() for pairs in sets}) == len(sets)
     drawn = [draw["t0"] for draw in sets[-2].draws]
@@ -121,7 +133,10 @@ def test_measures_are_long_rows_with_a_floor(project, made, sets) -> None:
     means = measures.groupby(["source", "metric"])["value"].mean()
     assert means["softened", "content_deviation"] == 0 < means["oracle", "content_deviation"]
     assert means["oracle", "content_deviation"] < means["oracle", "deviation"]
-    assert {"target", "clean", "refined", "oracle"} <= set(measures["source"])
+    assert {"target", "clean", "refined", "fitted", "oracle"} <= set(measures["source"])
+    spread = measures[measures["metric"] == "spectrum_deviation"]
+    assert len(spread) == len(sets)
+    assert (spread["value"] > 0).all()
     counted = measures[measures["metric"] == "deviation"].groupby(["source", "t0"], dropna=False)
     assert set(counted.size()) == {6}
     cost = targets.measure_cost(made, result.network, targets.low_images(sets[0]), 20, "cpu")
@@ -143,10 +158,18 @@ def test_the_camera_tests_are_pairs_whose_unit_is_the_photograph(made) -> None:
     scores, costs = made_tests.score(do_nothing, None, one, "cpu")
     assert set(scores["dataset"]) == {"superres"}
     assert set(scores["photograph"]) == {
-        pair.scene for pair in camera_pairs(domain, "test", 2, 64, made_tests.TEST_SHOTS)
+        pair.scene for pair in camera_pairs(domain, ["test"], 2, 64, made_tests.TEST_SHOTS)
     }
     assert {"psnr", "ssim"} <= set(scores["metric"])
     assert "seconds" in set(costs["metric"])
+
+
+def test_every_photograph_of_the_splits_is_tested_in_turn(made) -> None:
+    domain = made["denoiser"]["configuration"]["domain"]
+    pairs = camera_pairs(domain, ["test", "validation"], 7, 64, made_tests.TEST_SHOTS)
+    scenes = [pair.scene.partition("/")[2] for pair in pairs]
+    assert scenes == ["chelsea", "rocket", "coffee"] * 2 + ["chelsea"]
+    assert len({pair.sharp.tobytes() for pair in pairs}) == 7  # other crops of it
 
 
 # Real targets: a folder of the user's own.
@@ -177,7 +200,15 @@ def test_every_fourth_image_of_a_folder_is_for_testing(tmp_path: Path) -> None:
 
 def test_real_images_have_distances_and_the_blurred_input_has_their_floor(tmp_path: Path) -> None:
     target = {"sets": str(folder_of(tmp_path / "scans", 8))}
-    one = {"tests": {"domain": REAL, "target": target, "tests": 2, "test_size": 128}}
+    one = {
+        "tests": {
+            "domain": REAL,
+            "target": target,
+            "tests": 2,
+            "test_splits": ["test"],
+            "test_size": 128,
+        }
+    }
     blurred, costs = made_tests.score(do_nothing, None, one, "cpu")
     assert len(costs) == 0
     swd = blurred[blurred["metric"] == "swd"].set_index("dataset")["value"]
@@ -220,36 +251,6 @@ def test_only_photographs_that_pairs_are_made_of_are_turned(content, stream, tur
     upright = ((crops[:, :, 1:] - crops[:, :, :-1]) > 0).flatten(1).all(1)
     assert upright.all() == (not turned)
     assert names == ["ramp"] * 20
-
-
-def measured(places: dict[Any, tuple[float, float]]) -> pd.DataFrame:
-    """Measures of refined pairs: t0 → distance and mean content deviation, over two images."""
-    rows = [
-        ("refined", t0, "pairs", "all", "all", "swd", distance)
-        for t0, (distance, _) in places.items()
-    ]
-    rows += [
-        ("refined", t0, "pairs", "a", f"{sign}", "content_deviation", moved + sign / 128)
-        for t0, (_, moved) in places.items()
-        for sign in (-1, 1)
-    ]
-    rows.append(("clean", None, "pairs", "all", "all", "swd", 0.001))
-    rows.append(("refined", 50, "unipc, 10 steps", "all", "all", "swd", 0.0001))
-    return pd.DataFrame(rows, columns=list(targets.MEASURE_COLUMNS))
-
-
-@pytest.mark.parametrize(
-    ("bound", "chosen"), [(0.03125, 100), (0.0625, 200), (0.03, 50), (0.01, None)]
-)
-def test_the_rule_takes_the_nearest_start_that_keeps_the_content(bound, chosen) -> None:
-    places = {50: (0.05, 0.015625), 100: (0.04, 0.03125), 200: (0.02, 0.0625), "drawn": (0.01, 0.0)}
-    assert targets.best_start(measured(places), "swd", bound) == chosen
-    assert targets.best_start(measured(places), "spectrum", bound) is None
-
-
-def test_of_equal_distances_the_rule_takes_the_smaller_start() -> None:
-    places = {200: (0.05, 0.01), 100: (0.05, 0.02), 20: (0.06, 0.0)}
-    assert targets.best_start(measured(places), "swd", 0.04) == 100
 
 
 def test_measures_that_were_written_are_read(tmp_path) -> None:

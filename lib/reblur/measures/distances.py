@@ -6,8 +6,9 @@ distances which are compared are of sets of equal sizes.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -163,6 +164,28 @@ def spectra(images: Images) -> Float[Tensor, "n 3 16"]:
 def _spectrum(a: Images, b: Others, seed: int) -> float:
     mean_a, mean_b = (spectra(images).double().mean(0) for images in (a, b))
     return float((mean_a - mean_b).square().mean().sqrt())
+
+
+def spectrum_deviation(
+    a: Images, homes_a: Sequence[str], b: Others, homes_b: Sequence[str], draws: int = 500
+) -> float:
+    """The standard deviation of the distance "spectrum" if other photographs had been taken: the
+    photographs of both sets are drawn again (bootstrap), each with all of its images.
+
+    Args:
+        homes_a, homes_b: the photograph behind each image.
+    """
+    generator = np.random.Generator(np.random.Philox(0))
+
+    def means(images: Tensor, homes: Sequence[str]) -> np.ndarray:  # (draws, 48)
+        rows = spectra(images).double().flatten(1).numpy()
+        names, places = np.unique(homes, return_inverse=True)
+        member = np.eye(len(names))[:, places]  # (photographs, images)
+        weights = generator.multinomial(len(names), [1 / len(names)] * len(names), draws)
+        return weights @ (member @ rows) / (weights @ member.sum(1))[:, None]
+
+    apart = means(a, homes_a) - means(b, homes_b)
+    return float(np.sqrt(np.square(apart).mean(1)).std(ddof=1))
 
 
 def _directions(count: int, generator: torch.Generator) -> Float[Tensor, "count 3*8*8"]:

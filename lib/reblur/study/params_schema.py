@@ -123,6 +123,7 @@ class DiffusionData(Options):
     shots: PositiveInt
     tests: PositiveInt
     test_size: PositiveInt
+    test_splits: Names = ("test",)  # the photographs or faces of the tests
     patches: PositiveInt
     seed: NonNegativeInt
     targets: dict[str, Names | str]
@@ -158,7 +159,7 @@ class DefocusPart(Part):
 
 
 class Sources(Options):
-    sources: tuple[Literal["clean", "handmade", "softened", "oracle"], ...]
+    sources: tuple[Literal["clean", "handmade", "softened", "fitted", "oracle"], ...]
     t0: tuple[PositiveInt | Literal["drawn"], ...]
 
 
@@ -185,8 +186,12 @@ class DiffusionPart(Part):
 class CarryOverPart(Part):
     """Pairs and tests are those of the profile's other chapters."""
 
-    sources: tuple[Literal["motion", "defocus", "handmade", "refined", "oracle", "mixture"], ...]
+    sources: tuple[
+        Literal["motion", "defocus", "matched", "handmade", "refined", "oracle", "mixture"], ...
+    ]
     t0: PositiveInt | Literal["drawn"]  # of the refined pairs
+    misalignment_px: NonNegativeInt = 8  # of the matched pairs
+    low_quality: Names = ()  # real images without a truth to test on
     loss: Loss
 
 

@@ -25,6 +25,7 @@ from reblur.measures.distances import (
     content_deviation,
     deviation,
     distance,
+    spectrum_deviation,
 )
 from reblur.networks.complexity import count_parameters
 from reblur.networks.weights import save_network
@@ -49,9 +50,10 @@ def low_images(pairs: PairSet) -> Images:
 
 
 def measure_pairs(made: Mapping[str, Any], sets: Sequence[PairSet]) -> pd.DataFrame:
-    """The distance of each set's low-quality images to patches of the target, with the floor (one
-    half of the target's images against the other), and each image's deviation from the one that
-    refinement starts from, in all (`deviation`) and in content (`content_deviation`).
+    """The distance of each set's low-quality images to patches of the target, with one half of the
+    target's images against the other and the deviation of the spectrum's distance over photographs;
+    and each image's deviation from the one that refinement starts from, in all (`deviation`) and in
+    content (`content_deviation`).
 
     Args:
         made: of `chapters.diffusion.target_recipes`.
@@ -59,13 +61,17 @@ def measure_pairs(made: Mapping[str, Any], sets: Sequence[PairSet]) -> pd.DataFr
     """
     domain, target = _domain_and_target(made)
     images, count = target_images(domain, target), made["patches"]
-    whole = _patches(images, count, domain, "distance-target")
+    stream = "distance-target"
+    whole = _patches(images, count, domain, stream)
+    homes = [images.photograph_of(domain["seed"], stream, n) for n in range(count)]
     first, second = (_patches(half(images, n), count, domain, f"distance-half-{n}") for n in (0, 1))
     rows = list(_distances(TARGET, None, PAIRS, second, first))
     initial = low_images(sets[0])
     for about, pairs in zip(made["pairs"], sets, strict=True):
         lows, named = low_images(pairs), (about["source"], about["t0"])
         rows += _distances(*named, PAIRS, lows, whole)
+        moves = spectrum_deviation(lows, pairs.scenes, whole, homes)
+        rows.append((*named, PAIRS, ALL, ALL, "spectrum_deviation", moves))
         for metric, values in (
             ("deviation", deviation(lows, initial)),
             ("content_deviation", content_deviation(lows, initial)),
@@ -201,20 +207,3 @@ def _domain_and_target(made: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
 
 def _patches(images: Photographs, count: int, domain: Mapping[str, Any], stream: str) -> Images:
     return images.crops(domain["seed"], stream, range(count), domain["low"], augment=False)
-
-
-def best_start(measures: pd.DataFrame, metric: str, bound: float) -> int | None:
-    """The t0 that the rule of params.yaml chooses: the smallest distance (`metric`) of those fixed
-    t0 whose mean content deviation is at most `bound`; of equal ones the smaller; None if there is
-    none.
-
-    Args:
-        measures: with the columns of `MEASURE_COLUMNS`; of several seeds the means count.
-    """
-    rows = measures[(measures["dataset"] == PAIRS) & (measures["source"] == "refined")]
-    rows = rows.assign(t0=pd.to_numeric(rows["t0"], errors="coerce")).dropna(subset="t0")
-    means = rows.pivot_table("value", "t0", "metric")  # its rows ascend
-    if not {metric, "content_deviation"} <= set(means.columns):
-        return None
-    kept = means[means["content_deviation"] <= bound][metric].dropna()
-    return int(kept.idxmin()) if len(kept) else None

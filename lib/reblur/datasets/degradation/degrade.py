@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from reblur.datasets.degradation.jpeg import eight_bits
-from reblur.datasets.degradation.recipes import RECIPES
+from reblur.datasets.degradation.recipes import RECIPES, Recipe
 from reblur.datasets.degradation.steps import Draws, Step, alike, carry_out
 from reblur.errors import ReblurError
 
@@ -26,7 +26,7 @@ __all__ = ["RECIPES", "degrade", "draw_degradation", "redo"]
 
 def degrade(
     images: Float[Tensor, "b 3 h w"],
-    recipe: str,
+    recipe: str | Recipe,
     *,
     scale: int,
     seed: int,
@@ -39,7 +39,7 @@ def degrade(
 
     Args:
         images: display values in [0, 1].
-        recipe: a name of `RECIPES`.
+        recipe: a name of `RECIPES`, or one with numbers of its own.
         scale: by which the low images are smaller, at least 1.
         indices: of the samples.
 
@@ -51,7 +51,7 @@ def degrade(
             in [0, 1].
     """
     check_pictures(images, scale, indices, "degradation")
-    if recipe not in RECIPES:
+    if isinstance(recipe, str) and recipe not in RECIPES:
         raise ReblurError(
             f"degradation: unknown recipe {recipe!r}; choose from {', '.join(RECIPES)}."
         )
@@ -61,11 +61,13 @@ def degrade(
 
 
 def draw_degradation(
-    recipe: str, height: int, width: int, scale: int, seed: int, index: int
+    recipe: str | Recipe, height: int, width: int, scale: int, seed: int, index: int
 ) -> dict[str, Any]:
     """What `degrade` draws for one image of (height, width): JSON-able, with its steps in order."""
-    steps = RECIPES[recipe].draw(Draws(seed, f"degradation/{recipe}", index), height, width, scale)
-    about = {"recipe": recipe, "scale": scale, "seed": int(seed), "index": int(index)}
+    name = recipe if isinstance(recipe, str) else type(recipe).__name__.lower()
+    maker = RECIPES[recipe] if isinstance(recipe, str) else recipe
+    steps = maker.draw(Draws(seed, f"degradation/{name}", index), height, width, scale)
+    about = {"recipe": name, "scale": scale, "seed": int(seed), "index": int(index)}
     return about | {"height": height, "width": width, "steps": steps}
 
 

@@ -7,6 +7,7 @@ they are divided by their sum:
     generalised   k(x) = exp(−½ (xᵀ Σ⁻¹ x)^β)                                                 (2)
     plateau       k(x) = 1 / (1 + (xᵀ Σ⁻¹ x)^β)                                               (3)
     sinc          k(x) = ω J₁(ω |x|) / (2π |x|),  k(0) = ω² / 4π                              (4)
+    unsharp       k(x) = (1 + a) δ(x) − a · (1)                                               (5)
 
 (1)-(4): Wang et al., "Real-ESRGAN", ICCVW 2021, section 3.2 and 3.4; (4) is the ideal round
 low-pass of cut-off ω in radians a pixel, whose ringing looks like overshoot of a sharpening.
@@ -57,6 +58,11 @@ def sinc(size: int, cutoff: float) -> Kernel:
     return {"shape": "sinc", "size": size, "cutoff": cutoff}
 
 
+def unsharp(size: int, sigma: float, amount: float) -> Kernel:
+    """What is recorded of a kernel (5), of a round Gaussian and a = `amount`."""
+    return gaussian_like("unsharp", size, (sigma, sigma)) | {"amount": amount}
+
+
 def values(kernel: Kernel) -> Float[np.ndarray, "k k"]:
     """The recorded kernel itself, float64, of sum 1; rows are y."""
     reach = np.arange(kernel["size"]) - kernel["size"] // 2
@@ -76,7 +82,11 @@ def values(kernel: Kernel) -> Float[np.ndarray, "k k"]:
             weights = 1 / (1 + squared ** kernel["beta"])
         else:  # 0 to the power of 1 stays 0: (1) is (2) with β = 1
             weights = np.exp(-0.5 * squared ** kernel["beta"])
-    return weights / weights.sum()
+    weights = weights / weights.sum()
+    if kernel["shape"] == "unsharp":
+        weights *= -kernel["amount"]
+        weights[kernel["size"] // 2, kernel["size"] // 2] += 1 + kernel["amount"]
+    return weights
 
 
 def mirror_pad(images: Float[Tensor, "b c h w"], pad: int) -> Float[Tensor, "b c _ _"]:

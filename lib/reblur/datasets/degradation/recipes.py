@@ -16,7 +16,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from reblur.datasets.degradation.kernels import Kernel, gaussian_like
+from reblur.datasets.degradation.kernels import Kernel, gaussian_like, unsharp
 from reblur.datasets.degradation.second_order import SECOND_ORDER, SOFTENED
 from reblur.datasets.degradation.steps import (
     MODES,
@@ -197,6 +197,44 @@ class Shuffled:
         covariance = self.correlated**2 * (axes * spread) @ axes.T
         noise = {"covariance": covariance.tolist(), "key": draws.noise_key()}
         return {"step": "covariance_noise", **noise}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Blur, shrinking, noise, sharpening and JPEG, whose numbers are found by search so that the
+    images are like a target's (`reblur.study.data.fitting`). Ours: the control of chapter 3.
+
+    Each is drawn within `spread` of its middle, relative to it.
+
+    Args:
+        sigma: of the Gaussian, in pixels of the sharp image.
+        grey, coloured: σ of the noise that is the same in the three channels, and of independent
+            noise, in levels.
+        amount: of the unsharp mask after it.
+        quality: of the JPEG.
+    """
+
+    sigma: float = 1.0
+    grey: float = 2.0
+    coloured: float = 2.0
+    amount: float = 0.0
+    quality: float = 85.0
+    spread: float = 0.25
+
+    def draw(self, draws: Draws, height: int, width: int, scale: int) -> list[Step]:
+        def around(middle: float) -> float:
+            return middle * draws.within((1 - self.spread, 1 + self.spread))
+
+        sigma, amount = max(around(self.sigma), 0.05), around(self.amount)
+        worse = around(100 - self.quality)
+        return [
+            blur(gaussian_like("gaussian", 2 * math.ceil(3 * sigma) + 1, (sigma, sigma))),
+            *Clean().draw(draws, height, width, scale),
+            gaussian_noise(draws, (around(self.grey),) * 2, grey=True),
+            gaussian_noise(draws, (around(self.coloured),) * 2, grey=False),
+            blur(unsharp(11, 1.5, amount)),
+            {"step": "jpeg", "quality": min(max(rounded(100 - worse), 5), 100)},
+        ]
 
 
 RECIPES: dict[str, Recipe] = {

@@ -204,7 +204,8 @@ def gains_over(
 @house_style()
 def heat_map(rows: pd.DataFrame, column: str, *, key: str, title: str) -> Drawing | None:
     """Gains as a matrix, a row a `label`, a column a value of `column` (the test sets), with the
-    interval in each cell; a cell without a value is grey and says 'not run'."""
+    interval in each cell, or the text of `cell` where there is one; a cell without a value is grey
+    and says 'not run'."""
     if known(rows, "gain").empty:
         return None
     order = {"index": unique(rows, "label"), "columns": unique(rows, column)}
@@ -263,6 +264,8 @@ def _hatch(axes: Axes, rows: pd.DataFrame, places: dict[Any, int]) -> None:
 
 
 def _cell(row: pd.Series) -> str:
+    if isinstance(row.get("cell"), str):
+        return row["cell"]
     if not np.isfinite(row["gain"]):
         return "not run"
     ends = f"\n[{row['gain_low']:+.2f}, {row['gain_high']:+.2f}]"

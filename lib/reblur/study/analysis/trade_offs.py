@@ -28,7 +28,7 @@ def distance_against_deviation(
 
     Args:
         rows: `label`, `panel`, `t0`, `deviation` and `distance` (each perhaps with _low, _high),
-            `chosen` (by the rule), and `floor`: the real-vs-real floor of the panel. Refined
+            `chosen` (by the rule), and the `floor` of the panel. Refined
             sources (those with t0) are joined in its order.
         bound: the largest content deviation that the rule allows.
     """
@@ -41,7 +41,7 @@ def distance_against_deviation(
     for axes, panel in zip(grid, panels, strict=True):
         here = rows_of(rows, "panel", panel)
         refined = here[here["t0"].notna()].sort_values("t0", key=_starts)
-        axes.axhline(here["floor"].iloc[0], color=INK, lw=1.2, ls="--", label="real-vs-real floor")
+        axes.axhline(here["floor"].iloc[0], color=INK, lw=1.2, ls="--", label="floor")
         axes.plot(
             refined["deviation"], refined["distance"], "o-", color=refined_colour, ms=6,
             label="diffusion-refined (start step t₀)",

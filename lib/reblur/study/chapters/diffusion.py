@@ -15,7 +15,8 @@ TITLE = "Diffusion-synthesised pairs"
 DATA, TESTS = "reblur.study.data.made_pairs", "reblur.study.data.made_tests"
 DENOISER, MEASURES = "reblur.study.denoisers", "reblur.study.targets"
 __all__ = ["DATASETS", "label", "side_label"]  # what a comparison asks of a chapter
-REFINED, INITIAL, ORACLE = "refined", "softened", "oracle"
+REFINED, INITIAL, FITTED, ORACLE = "refined", "softened", "fitted", "oracle"
+TESTED = ("tests", "test_size", "test_splits")  # of the part's data: what the tests are made by
 Source = tuple[str, int | str | None]  # its name, and t0 of refined pairs
 
 
@@ -58,7 +59,7 @@ def configuration(params: Params, profile: str, run: Run) -> dict[str, Any]:
         "tests": {
             "domain": domain,
             "target": None if domain["camera"] else target_of(params, profile, run.task),
-            **{name: part["data"][name] for name in ("tests", "test_size")},
+            **{name: part["data"][name] for name in TESTED},
         },
     }
 
@@ -143,6 +144,10 @@ def pairs_recipe(
     about: dict[str, Any] = {"domain": domain, "source": source, "t0": t0, "data": images}
     if source == ORACLE:
         maker = f"{DATA}:photographed"
+    elif source == FITTED:
+        target = target_of(params, profile, task)
+        about |= {"target": target, "data": data_hashes([*domain["images"], *target_names(target)])}
+        maker = f"{DATA}:fitted"
     else:
         recipe = INITIAL if source == REFINED else source
         about["recipe"] = getattr(params.diffusion.tasks[task], recipe)

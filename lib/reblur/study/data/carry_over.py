@@ -13,7 +13,9 @@ from torch import Tensor
 
 from reblur.datasets.images.pairs import Pair
 from reblur.losses.multi_scale import MultiScaleObjective
+from reblur.losses.reblurring import DefocusObjective
 from reblur.training.batches import Source
+from reblur.training.session import Objective
 
 Batch = dict[str, Float[Tensor, "b 3 crop crop"]]
 
@@ -52,8 +54,11 @@ def _source(config: Mapping[str, Any], described: Mapping[str, Any]) -> Source:
     return make({**config, "data": data})
 
 
-def objective(config: Mapping[str, Any]) -> MultiScaleObjective:
-    return MultiScaleObjective(**config["objective"])
+def objective(config: Mapping[str, Any]) -> Objective:
+    """That of chapter 1, or of chapter 2 where its pairs are learned by matched reblurring."""
+    described = config["objective"]
+    made = DefocusObjective if "reblurring" in described else MultiScaleObjective
+    return made(**described)
 
 
 def validation_pairs(config: Mapping[str, Any]) -> list[Pair]:

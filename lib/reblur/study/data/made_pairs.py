@@ -12,15 +12,18 @@ What is made stands under scratch/, in folders of its identity, and is made agai
 
 import functools
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from reblur.datasets.catalogue.manifests import project_root
 from reblur.datasets.degradation.degrade import degrade
+from reblur.datasets.degradation.recipes import Recipe
 from reblur.datasets.hidden_camera.camera import HiddenCamera
 from reblur.datasets.images.files import to_uint8
 from reblur.datasets.images.low_quality import low_quality_folder, open_faces, open_low_quality
@@ -37,9 +40,11 @@ from reblur.datasets.images.photographs import Photographs, open_photographs
 from reblur.errors import ReblurError
 from reblur.losses.multi_scale import MultiScaleObjective
 from reblur.study.data.available import own_folder
+from reblur.study.data.fitting import fit
 
 BATCH = 16  # images that are degraded at once; changes no value
 VALIDATION_PAIRS = 4
+FIT_IMAGES = 64  # of each side, of which the spectra of a fitted degradation are taken
 #: The camera never takes the same shot twice: each use of it has its own numbers.
 TARGET_SHOTS, TEST_SHOTS, VALIDATION_SHOTS, ORACLE_SHOTS = 0, 1_000_000, 2_000_000, 3_000_000
 
@@ -65,7 +70,7 @@ def validation_pairs(config: Mapping[str, Any]) -> list[Pair]:
     if domain["camera"] is None:
         return []
     side = domain["low"] * domain["scale"]
-    return camera_pairs(domain, "validation", VALIDATION_PAIRS, side, VALIDATION_SHOTS)
+    return camera_pairs(domain, ["validation"], VALIDATION_PAIRS, side, VALIDATION_SHOTS)
 
 
 def sharp_images(domain: Domain, split: str) -> Photographs:
@@ -102,15 +107,24 @@ def cut(
     the names of the photographs that they are cut from.
 
     Those that training pairs are made of (`stream` "high") are turned by the square's symmetries,
-    but for faces; what a camera sees for the target or a test stands upright.
+    but for faces; what a camera sees for the target or a test stands upright. Photographs are
+    drawn for training, and taken in turn for anything else, so that every one is there.
     """
     smallest = min(min(image.shape[:2]) for image in photographs.images)
     unit = 4 * domain["scale"]
     side = min(side, smallest) // unit * unit
     name, seed = f"diffusion-{domain['name']}-{stream}", domain["seed"]
-    turned = stream == "high" and domain["content"] != "faces"
-    crops = photographs.crops(seed, name, range(count), side, augment=turned)
-    return crops, [photographs.photograph_of(seed, name, index) for index in range(count)]
+    if stream == "high":
+        turned = domain["content"] != "faces"
+        crops = photographs.crops(seed, name, range(count), side, augment=turned)
+        return crops, [photographs.photograph_of(seed, name, index) for index in range(count)]
+    names, turns = [], []
+    for index in range(count):
+        place = index % len(photographs)
+        alone = Photographs([photographs.names[place]], [photographs.images[place]])
+        turns.append(alone.crops(seed, name, [index], side, augment=False))
+        names += alone.names
+    return torch.cat(turns), names
 
 
 def high_images(domain: Domain) -> tuple[Images, list[str]]:
@@ -140,10 +154,14 @@ def seen_by_camera(domain: Domain, images: Images, first: int) -> Iterator[np.nd
         yield from (to_uint8(low) for low in seen)
 
 
-def camera_pairs(domain: Domain, split: str, count: int, side: int, first: int) -> list[Pair]:
-    """What the camera makes of `count` sharp crops of a split, enlarged to their size as a restorer
-    sees it, each with its crop; `scene` is the photograph."""
-    sharp, photographs = cut(domain, sharp_images(domain, split), split, count, side)
+def camera_pairs(
+    domain: Domain, splits: Sequence[str], count: int, side: int, first: int
+) -> list[Pair]:
+    """What the camera makes of `count` sharp crops of some splits, enlarged to their size as a
+    restorer sees it, each with its crop; `scene` is the photograph."""
+    found = [sharp_images(domain, split) for split in splits]
+    names, images = [n for f in found for n in f.names], [i for f in found for i in f.images]
+    sharp, photographs = cut(domain, Photographs(names, images), splits[0], count, side)
     pairs = []
     for number, low in enumerate(seen_by_camera(domain, sharp, first)):
         picture = to_uint8(sharp[number])
@@ -195,13 +213,31 @@ def degraded(
     data: Mapping[str, Any], highs: Images, device: str
 ) -> tuple[Pictures, list[dict[str, Any]]]:
     """Low-quality images by the hand-made degradation that the recipe of the pairs names."""
+    return _degraded(data["domain"], data["recipe"], highs)
+
+
+def fitted(
+    data: Mapping[str, Any], highs: Images, device: str
+) -> tuple[Pictures, list[dict[str, Any]]]:
+    """Low-quality images by a hand-made degradation that is fitted to the target's images."""
     domain = data["domain"]
+    images = target_images(domain, data["target"])
+    target = images.crops(domain["seed"], "fit", range(FIT_IMAGES), domain["low"], augment=False)
+    recipe, distance = fit(highs[:FIT_IMAGES], target, domain["scale"], domain["seed"])
+    lows, draws = _degraded(domain, recipe, highs)
+    found = {**asdict(recipe), "distance": distance}
+    return lows, [{**draw, "fitted": found} for draw in draws]
+
+
+def _degraded(
+    domain: Domain, recipe: str | Recipe, highs: Images
+) -> tuple[Pictures, list[dict[str, Any]]]:
     lows, draws = [], []
     for first in range(0, len(highs), BATCH):
         part = highs[first : first + BATCH]
         indices = range(first, first + len(part))
         made, drawn = degrade(
-            part, data["recipe"], scale=domain["scale"], seed=domain["seed"], indices=indices
+            part, recipe, scale=domain["scale"], seed=domain["seed"], indices=indices
         )
         lows += [to_uint8(image) for image in made]
         draws += drawn

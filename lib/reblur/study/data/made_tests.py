@@ -47,7 +47,8 @@ def test_sets(tests: Mapping[str, Any]) -> dict[str, TestSet]:
     domain = tests["domain"]
     if domain["camera"] is None:
         return {}
-    pairs = camera_pairs(domain, "test", tests["tests"], tests["test_size"], TEST_SHOTS)
+    sizes = tests["tests"], tests["test_size"]
+    pairs = camera_pairs(domain, tests["test_splits"], *sizes, TEST_SHOTS)
     return {domain["name"]: whole(domain["name"], pairs)}
 
 
