@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from reblur.datasets.motion.options import MAX_LAYERS, MotionBlurOptions, Range
+from reblur.datasets.motion.options import MAX_LAYERS, MotionBlurOptions
 from reblur.datasets.motion.trajectories import (
     NORMAL_DRAWS,
     UNIFORM_DRAWS,
@@ -15,6 +15,7 @@ from reblur.datasets.motion.trajectories import (
     Trajectories,
     transform,
 )
+from reblur.options import Range
 from reblur.randomness import numpy_generator
 
 OUTLINE_WAVES = 4  # waves around the outline of a moving thing: 2, 3, 4, 5 a turn
