@@ -73,6 +73,12 @@ def _reds(root: Path, parts: tuple[str, ...] = ("train", "val"), outer: bool = T
         both(base, f"{part}_blur", f"{part}_sharp", names)
 
 
+def _dpdd(root: Path) -> None:
+    for n, part in enumerate(("train", "val", "test")):
+        names = [f"1P0A{n}{i}85.png" for i in range(2)]
+        both(root / "dd_dp_dataset_canon" / f"{part}_c", "source", "target", names)
+
+
 def _hide(root: Path, train: bool = True) -> None:
     names = ["test/test-close-ups/7fromGOPR0950.png", "test/test-long-shot/9fromGOPR1096.MP4.png"]
     for value, name in enumerate([*names, *(["train/3fromGOPR0001.png"] if train else [])]):
@@ -157,6 +163,7 @@ KINDS: dict[str, Kind] = {
     "GoPro, one level up": Kind(
         lambda root: _gopro(root / "GOPRO_Large"), 6, 3, {"train": 4, "test": 2}
     ),
+    "DPDD": Kind(_dpdd, 6, 6, {"train": 2, "val": 2, "test": 2}),
     "REDS": Kind(_reds, 8, 4, {"train": 4, "val": 4}),
     "REDS, validation alone, as unpacked": Kind(
         lambda root: _reds(root, ("val",), outer=False), 4, 2, {"val": 4}

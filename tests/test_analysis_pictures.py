@@ -11,7 +11,6 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from made_results import runs_of, write_study
-from reblur.datasets.images.files import write_image
 from reblur.errors import ReblurError
 from reblur.study.analysis.pictures import (
     GAP,
@@ -24,7 +23,6 @@ from reblur.study.analysis.pictures import (
     map_cell,
     panel,
     pick,
-    read_restored,
     slider,
 )
 from reblur.study.analysis.scores import matching, read_scores
@@ -119,13 +117,6 @@ def test_pictures_are_picked_by_their_gain(tmp_path):
     assert gains.iloc[17] <= picked["median"][1] <= gains.iloc[18]
     with pytest.raises(ReblurError, match="not scored"):
         pick(scores, {"variant": "absent"}, "synthetic")
-
-
-def test_kept_restorations_are_read(tmp_path):
-    (run,) = runs_of(["ss"], 1)
-    assert read_restored(tmp_path, run, "synthetic", "003") is None
-    write_image(tmp_path / run.folder / "restored" / "synthetic" / "003.png", SHARP)
-    np.testing.assert_array_equal(read_restored(tmp_path, run, "synthetic", "003"), SHARP)
 
 
 IMAGES = {"blurred input": BLURRED, "worst arm": BLURRED, "full method": SHARP, "sharp": SHARP}

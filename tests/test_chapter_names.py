@@ -93,6 +93,25 @@ def test_aligned_pairs_are_the_baseline_at_no_misalignment():
     ]  # fmt: skip
 
 
+def defocus_runs(levels):
+    return [
+        Run("defocus", variant, "net", 0, level=level)
+        for variant, of in levels.items()
+        for level in of
+    ]
+
+
+def test_steps_are_compared_where_all_of_them_are_trained():
+    steps = {step: [0, 8] for step in defocus.STEPS}
+    assert defocus.ladder_level(defocus_runs(steps | {"full": [0, 8, 16]})) == 8
+    assert defocus.ladder_level(defocus_runs({"full": [0, 2]})) == 2  # steps are left out
+    claims = {c.key: c for c in defocus.claims("thin_lens", [0, 2, 8, 16], 8)}
+    assert claims["flow"].configurations[0][0] == {"variant": "flow", "level": 8}
+    assert claims["far"].configurations[0][1] == {"variant": "baseline", "level": 16}
+    assert {"cost_2", "cost_8", "cost_16"} <= claims.keys()
+    assert "wins_back" not in {c.key for c in defocus.claims("sdd", [0], 0)}
+
+
 def test_a_map_that_is_no_better_than_one_value_has_collapsed():
     rows = pd.DataFrame(
         {"label": ["full", "lost", "none"], "metric": "mae", "mean": [1.0, 2.5, NAN],
@@ -203,10 +222,13 @@ def test_sentences_of_what_carries_over():
         ),
         carry_over.label,
     )  # fmt: skip
-    first, second = carry_over.what_carries_over(rows)
+    first, moved, second = carry_over.what_carries_over(rows)
     assert "synthetic motion gains on 1 of 2 test sets and loses on 1;" in first
     assert "thin-lens defocus gains on 1 of 2 test sets and loses on 0." in first
+    assert "synthetic motion +1.00 dB and -0.50 dB; thin-lens defocus +0.60 dB and +0.10" in moved
     assert "drawn depth: thin-lens defocus +0.60 dB [+0.40, +0.80]" in second
+    lost = carry_over.what_carries_over(rows.assign(gain=-0.1))
+    assert lost[-1] == "No source gains on synthetic, drawn depth."
 
 
 def test_each_source_is_claimed_to_be_the_best_at_home():

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 import made_results as made
+from one_kernel import OneKernel
 from reblur.datasets.catalogue.manifests import project_root
 from reblur.study.analysis.sentences import against_zero, gain_in_words, most_and_least, with_seeds
-from reblur.study.notebooks import declared_parameters, execute
+from reblur.study.notebooks import declared_parameters
 from reblur.study.params import read_params
 from reblur.study.report import render
 from reblur.study.runs import chapter_module
@@ -51,12 +52,18 @@ def make_chapter_1(project, gains):
         scores[scores["image"].astype(int) < 12].to_csv(path, index=False)
 
 
-def run_and_render(project, chapter, folder=""):
+@pytest.fixture(scope="module")
+def kernel():
+    with OneKernel({}) as kernel:
+        yield kernel
+
+
+def run_and_render(kernel, project, chapter, folder=""):
     """The page and its text, from a kernel that starts in notebooks/ as JupyterLab's do."""
     root, notebooks = project / "results" / "demo", project / "notebooks"
     copy = root / "notebooks" / f"compare_{chapter}.ipynb"
     given = {"profile": "demo", "folder": str(folder)}
-    execute(notebooks / copy.name, copy, given, working_folder=notebooks)
+    kernel.run(notebooks / copy.name, notebooks, copy, **given)
     assert not (notebooks / "results").exists()
     _, page = render([copy], root / "report", "Reblur")
     assert page.stat().st_size < 5_000_000
@@ -73,10 +80,10 @@ def files(folder):
 
 
 @pytest.mark.slow
-def test_chapter_1_is_compared_from_its_own_folder(project):
+def test_chapter_1_is_compared_from_its_own_folder(kernel, project):
     make_chapter_1(project, TRAINED)
     root = project / "results" / "demo"
-    page, words = run_and_render(project, "scale_recurrent")
+    page, words = run_and_render(kernel, project, "scale_recurrent")
     assert "Profile demo: no evidence." in words
     assert "4 of 20 configurations were run in this profile; not run: w/o R, RNN" in words
     assert "SR-EDRB3 + skip (ours) gains most, +0." in words
@@ -97,10 +104,10 @@ def test_chapter_1_is_compared_from_its_own_folder(project):
 
 
 @pytest.mark.slow
-def test_chapter_2_is_compared_into_another_folder(project):
+def test_chapter_2_is_compared_into_another_folder(kernel, project):
     made.write_defocus(project / "results" / "demo", runs_of(project, "defocus"))
     again = project / "again"
-    page, words = run_and_render(project, "defocus", again)
+    page, words = run_and_render(kernel, project, "defocus", again)
     assert not (project / "results" / "demo" / "tables").exists()
     assert files(again / "tables" / "defocus") == {
         "levels.csv", "ladder.csv", "prior.csv", "protocols.csv", "maps.csv",
@@ -116,10 +123,10 @@ def test_chapter_2_is_compared_into_another_folder(project):
 
 
 @pytest.mark.slow
-def test_chapter_3_is_compared(project):
+def test_chapter_3_is_compared(kernel, project):
     root = project / "results" / "demo"
     made.write_diffusion(root, runs_of(project, "diffusion"))
-    page, words = run_and_render(project, "diffusion")
+    page, words = run_and_render(kernel, project, "diffusion")
     assert "Super-resolution: the rule chooses t₀ = 100, at a distance of 0.007" in words
     assert "diffusion-refined pairs (t₀ = 100) beat the mild degradation" in words
     assert "sde_dpmpp, 20 steps is the fastest, 4.50 images/s with 20 calls" in words
@@ -131,8 +138,8 @@ def test_chapter_3_is_compared(project):
 
 
 @pytest.mark.slow
-def test_a_chapter_without_a_run_says_so(project):
-    page, words = run_and_render(project, "carry_over")
+def test_a_chapter_without_a_run_says_so(kernel, project):
+    page, words = run_and_render(kernel, project, "carry_over")
     assert "0 of 3 configurations were run in this profile" in words
     assert "None of these was run in this profile." in words
     assert "Not drawn: none of the runs that it would show is there." in words

@@ -2,23 +2,30 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.ndimage import gaussian_filter
 from skimage import data
 
+from reblur.datasets.defocus.synthesis import Triplet
+from reblur.datasets.images.files import to_tensor, to_uint8
 from reblur.errors import ReblurError
 from reblur.evaluation.maps import (
     auc,
-    kernels_at,
+    best_disc,
     local_contrast,
     map_errors,
     read_defocus,
 )
 from reblur.networks import build_network
+from reblur.networks.ring_sums import discs
 from reblur.study.data.triplet_tests import (
+    Known,
     KnownMap,
+    map_sets,
+    read_map,
     score_maps,
     score_maps_without_a_network,
 )
@@ -63,15 +70,46 @@ def test_what_a_network_says_of_a_photograph():
     reading = read_defocus(network, picture)
     assert reading.restored.shape == reading.reblurred.shape == picture.shape
     assert 0 <= reading.coc.min() <= reading.coc.max() < 14
-    kernels = kernels_at(reading, 2, 3)
-    assert kernels.shape == (2, 3, 15, 15)
-    assert kernels.sum((2, 3)) == pytest.approx(1, abs=1e-5)
 
 
 def test_without_a_reblurring_network_there_is_no_map():
     network = build_network("defocus_unet", width=2).eval()
     with pytest.raises(ReblurError, match="has no reblurring network"):
         read_defocus(network, data.astronaut()[:32, :32])
+
+
+def discs_pair():
+    """A photograph, blurred by even discs of the radius 5 in its right half and 0 in its left."""
+    sharp = data.astronaut()[:96, :128]
+    planes = discs(to_tensor(sharp)[None])[0]
+    blurred = torch.cat([planes[0, ..., :64], planes[5, ..., 64:]], -1)
+    return to_uint8(blurred), sharp
+
+
+def test_the_best_disc_is_the_one_that_blurred():
+    blurred, sharp = discs_pair()
+    coc = best_disc(blurred, sharp, flow=None)
+    assert (coc[6:-6, 6:50] == 0).mean() > 0.95
+    assert (coc[6:-6, 78:-6] == 10).mean() > 0.95
+    moved = np.roll(sharp, 3, 1)
+    assert np.abs(best_disc(blurred, moved)[12:-12, 80:-12] - 10).mean() < 2
+    assert np.abs(best_disc(blurred, moved, flow=None)[12:-12, 80:-12] - 10).mean() > 2
+
+
+def test_maps_of_pairs_are_read_off_the_pair():
+    blurred, sharp = discs_pair()
+    coc = np.where(np.arange(128) < 64, 0.0, 10.0)[None].repeat(96, 0).astype(np.float32)
+    known = [Known("a", "astronaut", Triplet(blurred, sharp, sharp, None, coc))]
+    maps = map_sets({"thin_lens": known}, {"real": {"sets": []}})
+    assert list(maps) == ["thin_lens", "thin_lens_pair", "thin_lens_misaligned_pair"]
+    network = build_network("defocus_unet", width=2, reblurring=True, matched=True).eval()
+    scores = score_maps(lambda known: read_map(network, known, "cpu"), maps)
+    errors = scores[scores["metric"] == "mae"].set_index("dataset")["value"]
+    assert errors["thin_lens_pair"] < 2 < errors["thin_lens"]  # untrained: matches, knows no blur
+    floor = score_maps_without_a_network(maps)
+    floor = floor[floor["metric"] == "mae"].set_index("dataset")["value"]
+    assert floor["thin_lens"] == pytest.approx(5)
+    assert floor["thin_lens_pair"] < 1
 
 
 def test_maps_are_scored_by_what_is_known_of_them():
@@ -87,7 +125,7 @@ def test_maps_are_scored_by_what_is_known_of_them():
         assert set(scores["photograph"]) == {"astronaut"}
         return scores.set_index(["dataset", "metric"])["value"].to_dict()
 
-    scores = values(score_maps(lambda photograph: np.abs(coc), sets))
+    scores = values(score_maps(lambda known: np.abs(coc), sets))
     assert scores == {
         ("lens", "mae"): 0,
         ("lens", "correlation"): pytest.approx(1),

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from PIL import Image
 from scipy.special import j1
 
-from reblur.datasets.degradation import noise
 from reblur.datasets.degradation.degrade import RECIPES, degrade, draw_degradation
 from reblur.datasets.degradation.jpeg import jpeg
 from reblur.datasets.degradation.kernels import convolve, gaussian_like, mirror_pad, sinc, values
+from reblur.datasets.degradation.noise import drawn
 from test_degradation import pictures, steps_of
 
 # --- kernels
@@ -94,11 +94,14 @@ def test_small_images_are_mirrored_again_and_again(side: int) -> None:
 
 
 def test_gaussian_noise_has_its_deviation() -> None:
-    images = torch.full((2, 3, 200, 200), 0.5)
-    noisy = noise.gaussian_noise(images, [10.0, 25.0], [False, True], [1, 2]) - images
+    step, image = {"step": "gaussian_noise"}, torch.full((3, 200, 200), 0.5)
+    noisy = [
+        drawn(step | {"sigma": 10.0, "grey": False, "key": 1}, image),
+        drawn(step | {"sigma": 25.0, "grey": True, "key": 2}, image),
+    ]
     assert noisy[0].std().item() * 255 == pytest.approx(10, rel=0.01)
     assert noisy[1].std().item() * 255 == pytest.approx(25, rel=0.01)
-    assert torch.equal(noisy[1, 0], noisy[1, 2])
+    assert len(noisy[1]) == 1
     correlation = torch.corrcoef(noisy[0].flatten(1))
     assert (correlation - torch.eye(3)).abs().max() < 0.02
 
@@ -107,18 +110,17 @@ def test_gaussian_noise_has_its_deviation() -> None:
 def test_poisson_noise_has_its_variance(grey: bool) -> None:
     strength = 2.5
     for value in (0.1, 0.4, 0.9):
-        images = torch.full((1, 3, 200, 200), value)
-        noisy = noise.poisson_noise(images, [strength], [grey], [7]) - images
+        step = {"step": "poisson_noise", "strength": strength, "grey": grey, "key": 7}
+        noisy = drawn(step, torch.full((3, 200, 200), value))
         assert noisy.var().item() == pytest.approx(strength**2 * value / 256, rel=0.03)
         assert noisy.mean().item() == pytest.approx(0, abs=1e-3)
-        assert torch.equal(noisy[0, 0], noisy[0, 1]) == grey
+        assert len(noisy) == (1 if grey else 3)
 
 
 def test_covariance_noise_has_its_covariance() -> None:
     covariance = np.array([[400.0, 150, -90], [150, 225, 30], [-90, 30, 100]])
-    images = torch.full((1, 3, 300, 300), 0.5)
-    noisy = noise.covariance_noise(images, [covariance.tolist()], [3]) - images
-    got = 255**2 * torch.cov(noisy[0].flatten(1)).numpy()
+    step = {"step": "covariance_noise", "covariance": covariance.tolist(), "key": 3}
+    got = 255**2 * torch.cov(drawn(step, torch.full((3, 300, 300), 0.5)).flatten(1)).numpy()
     np.testing.assert_allclose(got, covariance, atol=8)
 
 

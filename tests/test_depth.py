@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from reblur.datasets.defocus.depth import LayeredDepth, fill_missing, from_depth, from_disparity
+from reblur.datasets.defocus.depth import LayeredDepth, fill_missing, from_disparity
 from reblur.datasets.defocus.scenes import (
     DepthScene,
     DepthScenes,
@@ -46,17 +46,12 @@ def test_a_first_row_without_depth_takes_the_next():
     np.testing.assert_array_equal(found[:3], np.broadcast_to(found[2], (3, 4)))
 
 
-def test_infinite_depth_is_infinity_and_no_gap():
-    found = from_depth(np.array([[2.0, math.inf, 4.0], [math.nan, 0.0, 4.0], [2.0, 2.0, -1.0]]))
-    np.testing.assert_allclose(found, [[0.5, 0, 0.25], [0.25, 0.25, 0.25], [0.5, 0.5, 0.5]])
-
-
 @pytest.mark.parametrize("bad", [math.nan, 0.0, -1.0])
 def test_a_map_that_is_mostly_missing_is_refused(bad):
-    depth = np.full((10, 10), 3.0)
-    depth[:, :6] = bad
+    disparity = np.full((10, 10), 3.0)
+    disparity[:, :6] = bad
     with pytest.raises(ReblurError, match=r"garden\.png: 60%"):
-        from_depth(depth, "garden.png")
+        from_disparity(disparity, 100.0, 1.0, name="garden.png")
     with pytest.raises(ReblurError, match="missing"):
         from_disparity(np.full((2, 2), math.inf), 100.0, 1.0)
 

@@ -109,6 +109,28 @@ def test_one_bad_file_is_told_and_the_others_are_scored(folders, capsys):
     assert "1 of 3 images" in told.out
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(MemoryError(), "the memory does not hold it"), (RuntimeError("odd"), "cannot be scored")],
+)
+def test_no_single_image_ends_an_evaluation(folders, capsys, monkeypatch, error, words):
+    from reblur.evaluation import folders as module
+
+    right = module.read_image
+
+    def fail(path):
+        if path == folders / "restored" / "b.png":
+            raise error
+        return right(path)
+
+    monkeypatch.setattr(module, "read_image", fail)
+    assert evaluate(folders, *restored(folders)) == 1
+    assert list(scores(folders).index) == ["a", "clip/c"]
+    told = capsys.readouterr()
+    assert f"reblur: b: {words}" in told.err
+    assert "2 of 3 images" in told.out
+
+
 def test_equal_and_small_images(folders, capsys):
     for side in ("target", "restored"):
         write_image(folders / side / "a.png", CAT)

@@ -14,13 +14,23 @@ from reblur.errors import ReblurError
 from reblur.evaluation.tiling import (
     TILE,
     WHOLE_PIXELS,
+    _Run,
     plan_tiles,
     restore_image,
-    restore_tensor,
 )
 from reblur.networks import build_network
 
 PHOTOGRAPH = data.astronaut()[:400, :508]
+
+
+def restore_tensor(
+    network, images, *, tile=None, overlap=None, precision="fp32", channels_last=False
+):
+    """As `restore_image`, for a batch of images in [0, 1]; not rounded."""
+    run = _Run(network, None, precision, channels_last)
+    tilings = plan_tiles(*images.shape[2:], tile, overlap)
+    bands = run.bands(lambda rows, columns: images[:, :, rows, columns], tilings, None)
+    return torch.cat([band for _, band in bands], dim=2)
 
 
 class Local(nn.Module):

@@ -20,9 +20,15 @@ import made_results as made
 from browser import CHROMIUM, Browser
 from reblur.datasets.catalogue.manifests import project_root
 from reblur.errors import ReblurError
+from reblur.evaluation.tiling import restore_image
+from reblur.networks import build_network
+from reblur.networks.weights import save_network
 from reblur.study import explore_views as views
+from reblur.study.analysis.pictures import crop_window
 from reblur.study.chapters import defocus, scale_recurrent
+from reblur.study.examples import network_of
 from reblur.study.explore import Explorer
+from reblur.study.explore_pictures import pair_of
 from reblur.study.notebooks import execute
 from reblur.study.params import read_params
 
@@ -33,7 +39,7 @@ DRAWN = (views.chosen, views.scatter, views.pictures, views.table, views.extreme
 
 @pytest.fixture(scope="module")
 def made_project(tmp_path_factory):
-    """A project with made results of profile demo; what was restored is grey."""
+    """A project with made results of profile demo, and weights of two of its variants."""
     root = tmp_path_factory.mktemp("project")
     shutil.copy(project_root() / "params.yaml", root)
     for folder in ("data_manifests", "notebooks"):
@@ -47,12 +53,11 @@ def made_project(tmp_path_factory):
         scores[scores["image"].astype(int) < 12].to_csv(path, index=False)
     levels = [run for run in defocus.runs(params, "demo") if run.variant in ("full", "baseline")]
     made.write_study(results, levels, {"full": 0.4, "baseline": 0.1}, datasets=("thin_lens",))
+    (results / "weights").mkdir()
     for run in runs:
-        if run.variant in ("sr_edrb3", "sr_edrb3_skip"):
-            folder = results / "pictures" / run.chapter / f"{run.slug}-{run.seed}" / "synthetic"
-            folder.mkdir(parents=True)
-            for number in range(12):
-                grey(160).save(folder / f"{number:03d}.{'png' if number % 2 else 'jpg'}")
+        if run.variant != "ss":
+            network = build_network(run.network, width=4, seed=1)
+            save_network(network, results / "weights" / f"{run.name}.safetensors")
     return root
 
 
@@ -80,9 +85,9 @@ def test_defaults_come_from_what_is_there(project):
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        ({"profile": "cpu"}, "There is no profile 'cpu' here; 'demo' is shown."),
-        ({"a": "NAFNet"}, "There is no a 'NAFNet' here"),
-        ({"test_set": "reds", "metric": "vmaf"}, "There is no metric 'vmaf' here; 'psnr'"),
+        ({"profile": "cpu"}, "There is no 'cpu' here as profile; 'demo' is shown."),
+        ({"a": "NAFNet"}, "There is no 'NAFNet' here as A; 'SR-EDRB3 + skip (ours)' is shown."),
+        ({"test_set": "reds", "metric": "vmaf"}, "There is no 'vmaf' here as metric; 'psnr'"),
     ],
 )
 def test_what_is_not_there_is_said_and_not_failed_at(project, wanted, said):
@@ -117,26 +122,46 @@ def test_a_project_without_results_says_so(project, tmp_path, monkeypatch):
         assert views.NOTHING in view(explorer)
 
 
-def test_a_measure_of_the_blur_is_preferred_to_the_score(project):
+def test_the_length_of_the_blur_is_preferred_to_the_score_where_it_is_known(project):
     explorer = Explorer()
-    assert explorer.measure == "psnr"
+    assert explorer.measured_by == "psnr"
+    blurred = explorer.images()["blurred input"]
+    assert explorer.images()["measure"].equals(blurred.rename("measure"))
     length = explorer.scores[explorer.scores["variant"] == "blurred"].query("metric == 'psnr'")
     length = length.assign(metric="blur_length", value=np.arange(len(length), dtype=float))
     explorer.scores = pd.concat([explorer.scores, length], ignore_index=True)
-    assert explorer.measure == "blur_length"
+    assert explorer.measured_by == "blur_length"
     assert sorted(explorer.images()["measure"]) == list(range(12))
+    assert "blur_length" not in explorer.options("metric")
+    assert "blur (px)" in views.table(explorer)
 
 
-def test_kept_pictures_are_read_and_others_said_to_be_missing(project):
+def test_pictures_are_made_by_weights_and_others_said_to_be_missing(project):
     explorer = Explorer()
-    pair = explorer.pair("003")
-    versions = explorer.versions(pair)
-    assert list(versions) == ["blurred input", OURS, PAPER, "sharp"]
-    assert (versions[OURS] == 90).all()
-    assert views.pictures(explorer).count("data:image/jpeg") >= 5
+    pair = pair_of(explorer._pictures.test_set("synthetic"), "003")
+    shown = explorer.pictures("003", 96)
+    assert list(shown) == ["blurred input", OURS, PAPER, "sharp"]
+    assert {picture.shape for picture in shown.values()} == {(96, 96, 3)}
+    place = crop_window(pair.blurred, pair.sharp, 96)
+    square = np.s_[place[0] : place[0] + 96, place[1] : place[1] + 96]
+    assert (shown["sharp"] == pair.sharp[square]).all()
+    run = explorer.runs[OURS][0]
+    network = network_of(project / "results" / "demo", run)
+    whole = restore_image(network, pair.blurred, channels_last=True)
+    assert np.abs(shown[OURS].astype(int) - whole[square]).mean() < 1  # MARGIN is enough
+    assert views.pictures(explorer).count("data:image/jpeg") == 4
     explorer.choose(b="SS")
-    assert explorer.versions(pair)["SS"] is None
-    assert "SS: its picture was not kept, and its weights are not here." in views.pictures(explorer)
+    assert explorer.pictures("003", 96)["SS"] is None
+    assert "SS: its weights are not here." in views.pictures(explorer)
+
+
+def test_the_first_picture_waits_neither_for_torch_nor_for_seaborn(project):
+    code = (
+        "import sys; from reblur.study import explore_views as v; from reblur.study.explore import "
+        "Explorer; v.scatter(Explorer()); print({'torch', 'seaborn', 'cv2'} & set(sys.modules))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "set()"
 
 
 def own_folder(folder, kind):
@@ -149,7 +174,7 @@ def own_folder(folder, kind):
     else:
         (folder / "synthetic").mkdir(parents=True)
         for number in range(12):
-            pair = explorer.pair(f"{number:03d}")
+            pair = pair_of(explorer._pictures.test_set("synthetic"), f"{number:03d}")
             Image.fromarray(pair.blurred).save(folder / "synthetic" / f"{number:03d}.png")
     return explorer
 
@@ -164,8 +189,8 @@ def test_own_results_appear_in_every_view(project, tmp_path, kind):
     for view in (views.chosen, views.scatter, views.table, views.pictures, views.extremes):
         assert "my_method" in view(explorer) or view is views.extremes
     if kind == "images":
-        pair = explorer.pair("004")
-        assert (explorer.versions(pair)["my_method"] == pair.blurred).all()
+        shown = explorer.pictures("004", 96)
+        assert (shown["my_method"] == shown["blurred input"]).all()
     explorer.choose(a=PAPER, b="my_method")
     assert explorer.choice["b"] == "my_method"
 
@@ -246,13 +271,14 @@ def test_it_is_explored_in_a_browser(project, tmp_path):
             browser.press_shift_enter()
         browser.wait_for("document.querySelector('.explore-a select')")
         browser.wait_for("document.querySelector('figure.slider img')?.naturalWidth")
-        browser.wait_for("document.querySelectorAll('figure img').length >= 8")
+        browser.wait_for("document.querySelectorAll('figure img').length >= 7")
         browser.wait_for("document.querySelectorAll('#explore-images tbody tr').length == 10")
         second = "document.querySelectorAll('#explore-images tbody tr')[1]"
         image = browser.ask(f"{second}.cells[0].textContent.trim()")
         assert browser.ask("document.querySelector('.explore-image select').value") != image
         browser.ask(f"{second}.cells[0].click()")
-        browser.wait_for(f"document.querySelector('img[alt=\"Image {image}.\"]')")
+        words = f"p => p.textContent.startsWith('Image {image}:')"
+        browser.wait_for(f"[...document.querySelectorAll('p.note')].some({words})")
         choose = "box.value = 'SS'; box.dispatchEvent(new Event('change', {bubbles: true}))"
         browser.ask(f"(box => {{ {choose} }})(document.querySelector('.explore-b select'))")
         browser.wait_for(f"document.querySelector('img[alt=\"{OURS} against SS.\"]')")

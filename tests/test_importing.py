@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from reblur.cli import main
@@ -57,31 +58,37 @@ def to_srn(form: str):
         block = re.fullmatch(r"blocks\.(\d)\.conv(\d)\.(\w+)", rest)
         layer, kind = rest.rsplit(".", 1)
         if form == "simdeblur":
-            return (
-                f"{long}.{rest.replace('blocks', 'resblocks') if block else f'{conv}.{kind}'}",
-                value,
-            )
-        if block and form == "branches":
+            inner = rest.replace("blocks", "resblocks") if block else f"{conv}.{kind}"
+            return f"{long}.{inner}", value
+        if block and form == "estrnn":
             place = 2 * int(block[2]) - 2
             return f"{short}.resblock_stack.{block[1]}.main_branch.{place}.{block[3]}", value
         if block:
             return f"{short}.resblock_stack.{block[1]}.conv{block[2]}.0.{block[3]}", value
-        plain = form == "branches" and side == "out_block"
+        plain = form == "estrnn" and side == "out_block"
         return f"{short}.{layer}{'' if plain else '.0'}.{kind}", value
 
     return renamed
 
 
 NAFNET = {"width": 4, "encoder_blocks": (1, 2), "middle_blocks": 2, "decoder_blocks": (2, 1)}
+PORTS = {  # deconvolution, decoder reads h, zeros at the coarsest scale, image upsampling, values
+    "iwtw": (5, True, True, "bilinear", (-1, 1)),
+    "estrnn": (5, False, False, "bilinear", (-0.5, 0.5)),
+    "simdeblur": (4, False, False, "nearest", (0, 1)),
+}
 SRN = {"width": 4, "blocks": 2}
 NAMINGS = {
     "NAFNet": ("nafnet", NAFNET, to_nafnet),
     "DeepDeblur": ("deepdeblur", {"width": 4, "blocks": 2}, to_deepdeblur),
-    "SRN, resblock_stack": ("srn", SRN, to_srn("stack")),
-    "SRN, main_branch": ("srn", SRN, to_srn("branches")),
-    "SRN, SimDeblur": ("srn", SRN, to_srn("simdeblur")),
-    "SRN without a cell": ("srn_released", {"width": 4, "blocks": 2}, to_srn("stack")),
-}
+    **{
+        f"SRN, {port}": (
+            "srn_port", {**SRN, "port": port, "deconvolution": facts[0]}, to_srn(port)
+        )
+        for port, facts in PORTS.items()
+    },
+    "SRN without a cell": ("srn_port", SRN | {"cell": 0, "kernel": 3}, to_srn("iwtw")),
+}  # fmt: skip
 WRAPPED = {
     "bare": lambda state: state,
     "params": lambda state: {"params": state},
@@ -130,6 +137,63 @@ def test_a_made_network_gives_its_known_answer(tmp_path, naming):
         torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
     else:
         assert torch.equal(got, expected)
+
+
+def port_restores(port: str, state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """What the port's own code makes of an image in [0, 1]: a second writing, from its tensors."""
+    kernel, reads_h, zeros, upsampling, (low, high) = PORTS[port]
+    names = iter(state)  # in the order of the layers: in, e1, e2, cell, d2, d1, out
+    layers = [[next(names), next(names)] for _ in range(len(state) // 2)]
+    wb = lambda layer: (state[layers[layer][0]], state[layers[layer][1]])  # noqa: E731
+
+    def same(y, layer, stride=1):
+        weight, bias = wb(layer)
+        return F.conv2d(y, weight, bias, stride, padding=weight.shape[-1] // 2)
+
+    def blocks(y, first):
+        for layer in (first, first + 2):
+            y = same(same(y, layer).relu(), layer + 1) + y
+        return y
+
+    def up(y, layer):
+        rest = {4: {"padding": 1}, 5: {"padding": 2, "output_padding": 1}}[kernel]
+        return F.conv_transpose2d(y, *wb(layer), stride=2, **rest).relu()
+
+    def step(pair, h, c):
+        e1 = blocks(same(pair, 0).relu(), 1)
+        e2 = blocks(same(e1, 5, 2).relu(), 6)
+        e3 = blocks(same(e2, 10, 2).relu(), 11)
+        h, c = (torch.zeros_like(e3), torch.zeros_like(e3)) if h is None else (h, c)
+        i, f, o, g = same(torch.cat([e3, h], 1), 15).chunk(4, 1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+        d2 = up(blocks(h if reads_h else c, 16), 20)
+        d1 = up(blocks(d2 + e2, 21), 25)
+        return same(blocks(d1 + e1, 26), 30), h, c
+
+    larger = lambda y, mode="bilinear": F.interpolate(y, scale_factor=2, mode=mode)  # noqa: E731
+    x = x * (high - low) + low
+    h = c = estimate = None
+    for scale in (4, 2, 1):
+        blurred = F.interpolate(x, [s // scale for s in x.shape[-2:]], mode="bilinear")
+        if estimate is None:
+            second = torch.zeros_like(blurred) if zeros else blurred
+        else:
+            second, h, c = larger(estimate, upsampling), larger(h), larger(c)
+        estimate, h, c = step(torch.cat([blurred, second], 1), h, c)
+    return (estimate - low) / (high - low)
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_ports_of_srn_compute_what_their_own_code_does(tmp_path, port):
+    _, state = made(f"SRN, {port}")
+    torch.save(state, tmp_path / "w.pth")
+    imported = import_weights(tmp_path / "w.pth").network
+    with torch.no_grad():
+        x = torch.rand(2, 3, 48, 32, generator=torch.Generator().manual_seed(2))  # 16 divides it
+        got, expected = imported(x, finest=True), port_restores(port, state, x)
+    assert expected.std() > 0.01
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_deepdeblur_of_255_is_the_same_function_on_the_unit_range(tmp_path):
@@ -189,19 +253,14 @@ MISFITS = {
         "extra.weight: is in no such network",
     ),
     "another shape": (
-        "SRN, resblock_stack",
-        lambda state: state | {"dblock1.deconv.0.weight": torch.zeros(16, 8, 5, 5)},
-        "dblock1.deconv.0.weight: is 16×8×5×5 in the file, 16×8×4×4 here",
+        "SRN, iwtw",
+        lambda state: state | {"dblock1.deconv.0.weight": torch.zeros(16, 8, 4, 4)},
+        "dblock1.deconv.0.weight: is 16×8×4×4 in the file, 16×8×5×5 here",
     ),
     "of another network": (
         "NAFNet",
         lambda state: {"a.weight": torch.zeros(1)},
         "no network known",
-    ),
-    "a cell of 5×5": (
-        "SRN, resblock_stack",
-        lambda state: state | {"convlstm.conv.weight": torch.zeros(64, 32, 5, 5)},
-        "is 64×32×5×5 in the file, 64×32×3×3 here",
     ),
     "the first layer is missing": (
         "NAFNet",
@@ -251,7 +310,7 @@ def test_weights_of_255_are_refused_for_networks_with_gates(tmp_path):
 
 @pytest.mark.parametrize("right", [True, False])
 def test_the_command_writes_what_deblur_takes_after_a_check(tmp_path, capsys, right):
-    network, state = made("SRN, SimDeblur")
+    network, state = made("SRN, simdeblur")
     torch.save({"params": state}, tmp_path / "w.pth")
     photograph = (PHOTOGRAPH[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
     known = restore_image(network, photograph)

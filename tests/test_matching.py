@@ -184,9 +184,9 @@ def test_what_cannot_be_is_a_sentence():
         DefocusObjective.from_dict({"warmup_steps": 0, "reblurring": "best"})
     with pytest.raises(ReblurError, match="no sharp picture to match"):
         network()(photograph(32), guided=True)
-    plain = build_network("defocus_unet", width=2, reblurring=True)
+    plain = build_network("defocus_unet", width=2)
     picture = data.astronaut()[:32, :32]
-    with pytest.raises(ReblurError, match="does not match pairs"):
+    with pytest.raises(ReblurError, match="has no reblurring network"):
         match_defocus(plain, picture, picture)
 
 

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from reblur.errors import ReblurError
+from reblur.network_names import VARIANTS
 from reblur.networks import build_network, network_names, network_options
 from reblur.networks.complexity import count_macs, count_parameters
-from reblur.networks.names import VARIANTS
 
 NAMES = network_names()
 SIZES = [(1, 1), (7, 5), (16, 16), (65, 43)]
@@ -26,6 +26,7 @@ COUNTS = {  # RGB, width 32 (DeepDeblur: 64)
     "sr_edrb3_skip": 3_764_195,
     "srn": 8_061_411,
     "srn_released": 6_881_251,
+    "srn_port": 8_061_411 + 16 * 256 * 512 + 9 * (128 * 64 + 64 * 32),  # 5×5 for 3×3 and 4×4
     "deepdeblur": 11_721_321,
     "nafnet": 17_111_907,
     "rrdb": 16_697_987 + 45 * 9 * 64,  # Real-ESRGAN's, whose first layer has 3 channels, not 48
@@ -91,7 +92,7 @@ def test_shapes_at_any_size(name, size):
         assert output.dtype == torch.float32
         assert torch.isfinite(output).all()
     assert torch.equal(finest, outputs[-1])
-    three = {"deepdeblur", "defocus_sr_edrb3"}
+    three = {"deepdeblur", "defocus_sr_edrb3", "srn_port"}
     assert len(outputs) == network_options(name).get("scales", 3 if name in three else 1)
 
 

@@ -1,27 +1,16 @@
 """NIQE, LPIPS and the distances on AlexNet where they are absent, or the images too small."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
 from reblur.datasets.images.pairs import Pair
 from reblur.errors import ReblurError
 from reblur.evaluation import scoring
-from reblur.evaluation.scoring import do_nothing, score_pairs, shown_mean
+from reblur.evaluation.scoring import do_nothing, score_pairs
 from reblur.study.data import made_tests
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (200, 208, 3)).astype(np.uint8)
-
-
-@pytest.mark.parametrize(
-    ("values", "shown"),
-    [([], "not available"), ([np.nan, np.nan], "not available"), ([None], "not available"),
-     ([1, 2], "1.500"), ([1.25, np.nan], "1.250")],
-)  # fmt: skip
-def test_a_mean_without_numbers_is_not_available(values, shown):
-    assert shown_mean(pd.Series(values)) == shown
-    assert shown_mean(pd.Series(values, dtype=object)) == shown
 
 
 @pytest.fixture
@@ -79,4 +68,3 @@ def test_lpips_of_an_image_that_is_too_small_is_not_available(monkeypatch):
     assert scores.attrs["not_available"] == [] or "lpips" not in scores.attrs["not_available"]
     alone = score_pairs(do_nothing, pairs[:1], "made")
     assert "lpips" in alone.attrs["not_available"]
-    assert shown_mean(alone["lpips"]) == "not available"

@@ -7,9 +7,10 @@ from own_folders import BAD, KINDS, both, numbers, put
 from reblur.cli import main
 from reblur.datasets.catalogue.contents import content_hash
 from reblur.datasets.images import own_sets
-from reblur.datasets.images.own_sets import is_own, load_own, open_own, own_content
+from reblur.datasets.images.own_sets import load_own, open_own, own_content
 from reblur.datasets.images.pairs import PairCrops
 from reblur.errors import ReblurError
+from reblur.study.data.available import data_hashes, refuse_changed
 from small_manifests import SmallManifests, entry
 
 
@@ -41,10 +42,6 @@ def test_a_folder_is_described_recorded_and_opened(folder, capsys):
     assert len(open_own("mine", "train")) == 8
     assert len(open_own("mine")) == 10
     assert set(open_own(str(folder), "test").scenes) == set(record.test_scenes)
-    assert is_own("mine")
-    assert is_own(str(folder))
-    assert not is_own("small")
-    assert not is_own(str(folder / "none"))
     for action in ("list", "show"):
         assert main(["data", action, *(["mine"] if action == "show" else [])]) == 0
         assert str(folder) in capsys.readouterr().out
@@ -60,6 +57,16 @@ def test_a_bad_pair_is_told_and_not_recorded(folder, capsys, name):
     assert words in told
     assert "not recorded" in told
     assert own_sets.own_names() == []
+
+
+def test_a_folder_whose_names_have_nothing_in_common_is_told(folder, capsys):
+    for n in range(3):
+        put(folder / "blur" / f"{n}_B.png", n)
+        put(folder / "sharp" / f"{n}_S.png", n)
+    assert main(["data", "add", str(folder), "--name", "mine"]) == 1
+    told = capsys.readouterr().out
+    assert "0 pairs of 0 scenes, as blur/ and sharp/" in told
+    assert told.count("partner") == 6
 
 
 @pytest.mark.parametrize(
@@ -123,11 +130,24 @@ def test_a_record_that_is_none_is_told(folder):
         load_own("other")
 
 
-def test_a_set_of_made_pairs_is_no_folder_of_ones_own(folder):
-    put(folder / "low" / "a.png")
-    assert is_own(str(folder))
-    (folder / "manifest.json").write_text("{}")
-    assert not is_own(str(folder))
+def test_files_that_are_other_than_recorded_are_told_when_they_are_opened(folder, capsys):
+    both(folder, "blur", "sharp", numbers(5))
+    main(["data", "add", str(folder), "--name", "mine"])
+    open_own("mine", "train")
+    assert capsys.readouterr().err == ""
+    put(folder / "blur/img_001.png", 77)
+    open_own("mine", "train")
+    assert "mine: its files are other than recorded" in capsys.readouterr().err
+
+
+def test_a_training_is_refused_whose_files_changed_since_its_recipe(folder):
+    both(folder, "blur", "sharp", numbers(5))
+    main(["data", "add", str(folder), "--name", "mine"])
+    hashes = data_hashes(["mine", "small"])
+    refuse_changed(hashes)
+    put(folder / "blur/img_001.png", 77)
+    with pytest.raises(ReblurError, match="mine: its files have changed since"):
+        refuse_changed(hashes)
 
 
 def test_crops_are_trained_on_from_a_recorded_folder(folder):

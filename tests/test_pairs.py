@@ -8,8 +8,10 @@ import torch
 
 from reblur.datasets.images import pairs
 from reblur.datasets.images.files import write_image
-from reblur.datasets.images.layouts import LAYOUTS
-from reblur.datasets.images.pairs import PairCrops, open_kohler, open_pairs, open_pairs_of
+from reblur.datasets.images.layouts import open_kohler
+from reblur.datasets.images.own import open_own_pairs
+from reblur.datasets.images.pairs import PairCrops
+from reblur.datasets.images.published import open_pairs_of
 from reblur.errors import ReblurError
 from small_manifests import SmallManifests, by_hand, entry
 
@@ -21,6 +23,11 @@ def put(path: Path, value: int = 0, size: tuple[int, int] = (8, 10)) -> None:
 def numbered(value: int, height: int = 40, width: int = 50) -> np.ndarray:
     rows, columns = np.mgrid[:height, :width]
     return np.stack([rows, columns, np.full_like(rows, value)], axis=2).astype(np.uint8)
+
+
+@pytest.fixture
+def manifest(tmp_path, monkeypatch):
+    return SmallManifests(tmp_path, monkeypatch)
 
 
 def gopro(root: Path) -> None:
@@ -41,19 +48,20 @@ def reds(root: Path) -> None:
                 put(root / part / f"{part}_{kind}" / scene / "00000000.png", value)
 
 
-REALBLUR_J = "RealBlur-J_ECC_IMCORR_centroid_itensity_ref"
+def realblur_folder(camera: str) -> str:
+    return f"RealBlur-{camera}_ECC_IMCORR_centroid_itensity_ref"
 
 
-def realblur(root: Path, lists: bool = True) -> None:
+def realblur(root: Path, camera: str = "J") -> None:
     lines: dict[str, list[str]] = {"train": [], "test": []}
     for part, scene in (("train", "scene001"), ("train", "scene003"), ("test", "scene002")):
         for number in (1, 2, 10):
-            put(root / REALBLUR_J / scene / "blur" / f"blur_{number}.png", 0)
-            put(root / REALBLUR_J / scene / "gt" / f"gt_{number}.png", 1)
-            folder = f"{REALBLUR_J}/{scene}"
+            put(root / realblur_folder(camera) / scene / "blur" / f"blur_{number}.png", 0)
+            put(root / realblur_folder(camera) / scene / "gt" / f"gt_{number}.png", 1)
+            folder = f"{realblur_folder(camera)}/{scene}"
             lines[part].append(f"{folder}/gt/gt_{number}.png {folder}/blur/blur_{number}.png ")
-    for part, text in lines.items() if lists else ():
-        (root / f"RealBlur_J_{part}_list.txt").write_text("\n".join(reversed(text)) + "\n\n")
+    for part, text in lines.items():
+        (root / f"RealBlur_{camera}_{part}_list.txt").write_text("\n".join(reversed(text)) + "\n\n")
 
 
 def hide(root: Path) -> None:
@@ -73,149 +81,60 @@ def folders(root: Path) -> None:
     put(root / "sharp" / "b.png", 1)
 
 
-MADE = {"gopro": gopro, "reds": reds, "realblur": realblur, "hide": hide, "folders": folders}
-OPTIONS = {"gopro": {"blurred": "blur"}, "realblur": {"camera": "J"}}
+MADE = {"gopro": gopro, "reds": reds, "realblur": realblur, "hide": hide}
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_reads_its_pairs(layout, tmp_path):
-    MADE[layout](tmp_path)
-    found = open_pairs(layout, tmp_path, **OPTIONS.get(layout, {}))
-    assert len(found) >= 2
-    assert len(set(found.names)) == len(found)
-    assert not any("/" in name for name in found.names)
-    for pair in found:
-        assert pair.blurred.shape == pair.sharp.shape == (8, 10, 3)
-        assert pair.blurred.max() <= 2
-        assert (pair.sharp > pair.blurred).all()
-    assert [pair.name for pair in found] == found.names
+def manifest_of(manifest: SmallManifests, layout: str, parts: tuple[str, ...], **options: str):
+    """A manifest by hand of what `MADE` makes, each of the authors' parts a split."""
+    MADE[layout](manifest.folder)
+    source = by_hand({"pattern": "**/*.png", "count": 4})
+    splits = {part: [f"{part}/*"] for part in parts}
+    manifest(source=source, layout=layout, splits=splits, options=options)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_refuses_an_empty_folder(layout, tmp_path):
-    with pytest.raises(ReblurError, match=str(tmp_path)):
-        open_pairs(layout, tmp_path, **OPTIONS.get(layout, {}))
-    with pytest.raises(ReblurError, match="no such folder"):
-        open_pairs(layout, tmp_path / "nowhere", **OPTIONS.get(layout, {}))
-
-
-@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name != "folders"])
-def test_every_layout_refuses_an_unknown_split(layout, tmp_path):
-    MADE[layout](tmp_path)
-    with pytest.raises(ReblurError, match="split 'exam': there is no such"):
-        open_pairs(layout, tmp_path, "exam", **OPTIONS.get(layout, {}))
-
-
-def test_gopro(tmp_path):
-    gopro(tmp_path)
-    found = open_pairs("gopro", tmp_path, "train", blurred="blur")
-    assert found.names == ["GOPR01-000001", "GOPR01-000002", "GOPR02-000001"]
+def test_gopro(manifest):
+    manifest_of(manifest, "gopro", ("train", "test"), blurred="blur_gamma")
+    found = open_pairs_of("small", "train")
     assert found.scenes == ["GOPR01", "GOPR01", "GOPR02"]
-    assert found[0].blurred.max() == 0
-    gamma = open_pairs("gopro", tmp_path, "test", blurred="blur_gamma")
-    assert (len(gamma), gamma[0].blurred.max(), gamma[0].sharp.max()) == (2, 1, 2)
-    with pytest.raises(ReblurError, match="needs the option 'blurred'"):
-        open_pairs("gopro", tmp_path)
-    with pytest.raises(ReblurError, match="name the subset, blur or blur_gamma"):
-        open_pairs("gopro", tmp_path, blurred="sharp")
+    assert (found[0].blurred.max(), found[0].sharp.max()) == (1, 2)
+    (manifest.folder / "test" / "GOPR03" / "sharp" / "000001.png").unlink()
+    assert len(open_pairs_of("small", "train")) == 3, "a part that is whole can be used"
+    with pytest.raises(ReblurError, match=r"000001\.png: has no sharp partner"):
+        open_pairs_of("small", "test")
 
 
-def test_reds_scenes_carry_their_part(tmp_path):
-    reds(tmp_path)
-    found = open_pairs("reds", tmp_path)
-    assert found.scenes == ["train_000", "train_001", "val_000"]
-    assert found.names[2] == "val_000-00000000"
-    assert open_pairs("reds", tmp_path, "val").names == ["val_000-00000000"]
+def test_reds_scenes_of_one_name_carry_their_part(manifest):
+    manifest_of(manifest, "reds", ("train", "val"))
+    assert sorted(open_pairs_of("small").scenes) == ["001", "train_000", "val_000"]
+    assert open_pairs_of("small", "val").scenes == ["val_000"]
 
 
-def test_realblur_by_lists(tmp_path):
-    realblur(tmp_path)
-    found = open_pairs("realblur", tmp_path, "train", camera="J")
-    assert found.names == [f"scene00{scene}-{n}" for scene in (1, 3) for n in (1, 2, 10)]
-    assert open_pairs("realblur", tmp_path, "test", camera="J").scenes == ["scene002"] * 3
-    assert len(open_pairs("realblur", tmp_path, camera="J")) == 9
-    with pytest.raises(ReblurError, match=r"RealBlur_R_test_list\.txt: is missing"):
-        open_pairs("realblur", tmp_path, "test", camera="R")
-    with pytest.raises(ReblurError, match="name J or R"):
-        open_pairs("realblur", tmp_path, camera="X")
-
-
-def test_realblur_by_folders(tmp_path):
-    realblur(tmp_path, lists=False)
-    found = open_pairs("realblur", tmp_path, camera="J")
-    assert found.names[:3] == ["scene001-1", "scene001-2", "scene001-10"]
-    assert len(found) == 9
-    (tmp_path / REALBLUR_J / "scene002" / "gt" / "gt_2.png").unlink()
+@pytest.mark.parametrize("camera", ["J", "R"])
+def test_realblur_of_one_camera_by_its_lists(manifest, camera):
+    for other in "JR":
+        realblur(manifest.folder, other)
+    manifest_of(manifest, "realblur", ("train", "test"), within=f"RealBlur-{camera}_*")
+    found = open_pairs_of("small", "train")
+    assert found.scenes == ["scene001"] * 3 + ["scene003"] * 3
+    assert [pair.blurred.stem for pair in found.files[:3]] == ["blur_1", "blur_2", "blur_10"]
+    assert {pair.sharp.parts[-4][:10] for pair in found.files} == {f"RealBlur-{camera}"}
+    (manifest.folder / realblur_folder(camera) / "scene002" / "gt" / "gt_2.png").unlink()
     with pytest.raises(ReblurError, match=r"blur_2\.png"):
-        open_pairs("realblur", tmp_path, camera="J")
+        open_pairs_of("small", "test")
 
 
-def test_realblur_lists_that_lie(tmp_path):
-    realblur(tmp_path)
-    (tmp_path / REALBLUR_J / "scene002" / "gt" / "gt_2.png").unlink()
-    with pytest.raises(ReblurError, match=r"gt_2\.png"):
-        open_pairs("realblur", tmp_path, "test", camera="J")
-    (tmp_path / "RealBlur_J_test_list.txt").write_text("one/two.png\n")
-    with pytest.raises(ReblurError, match="line 1: names no gt and blur file"):
-        open_pairs("realblur", tmp_path, "test", camera="J")
-
-
-def test_hide(tmp_path):
-    hide(tmp_path)
-    found = open_pairs("hide", tmp_path, "test")
-    assert found.scenes == ["GOPR0950", "GOPR1096"]
-    (tmp_path / "GT" / "7fromGOPR0950.png").unlink()
-    with pytest.raises(ReblurError, match=r"1 files without a partner .*7fromGOPR0950\.png"):
-        open_pairs("hide", tmp_path, "test")
-
-
-def test_own_folders(tmp_path):
-    folders(tmp_path)
-    found = open_pairs("folders", tmp_path)
-    assert found.names == found.scenes == ["a", "b"]
-    (tmp_path / "deblur.txt").touch()
-    (tmp_path / "blur" / ".hidden.png").touch()
-    (tmp_path / "blur" / "notes.txt").touch()
-    assert len(open_pairs("folders", str(tmp_path))) == 2
-
-
-def test_own_folders_with_other_names_splits_and_scenes(tmp_path):
-    for scene, frame in (("street", "2"), ("street", "10"), ("park", "1")):
-        put(tmp_path / "train" / "in" / scene / f"{frame}.png", 0)
-        put(tmp_path / "train" / "out" / scene / f"{frame}.png", 1)
-    found = open_pairs("folders", tmp_path, "train", blurred="in", sharp="out")
-    assert found.names == ["park-1", "street-2", "street-10"]
-    assert found.scenes == ["park", "street", "street"]
-    with pytest.raises(ReblurError, match="no such folder"):
-        open_pairs("folders", tmp_path, "test", blurred="in", sharp="out")
-
-
-def test_unmatched_files_are_named(tmp_path):
-    folders(tmp_path)
-    put(tmp_path / "sharp" / "c.png")
-    with pytest.raises(ReblurError, match=r"1 files without a partner .*c\.png"):
-        open_pairs("folders", tmp_path)
-
-
-def test_two_files_of_one_name(tmp_path):
-    folders(tmp_path)
-    put(tmp_path / "sharp" / "a.png")
-    with pytest.raises(ReblurError, match="have one name"):
-        open_pairs("folders", tmp_path)
-
-
-def test_a_folder_without_images(tmp_path):
-    folders(tmp_path)
-    for path in (tmp_path / "sharp").iterdir():
-        path.unlink()
-    with pytest.raises(ReblurError, match="sharp: holds no images"):
-        open_pairs("folders", tmp_path)
+def test_hide(manifest):
+    manifest_of(manifest, "hide", ("test",))
+    assert open_pairs_of("small", "test").scenes == ["GOPR0950", "GOPR1096"]
+    (manifest.folder / "GT" / "7fromGOPR0950.png").unlink()
+    with pytest.raises(ReblurError, match=r"7fromGOPR0950\.png: has no sharp partner"):
+        open_pairs_of("small", "test")
 
 
 def test_a_pair_of_two_sizes_names_both_files(tmp_path):
     folders(tmp_path)
     put(tmp_path / "blur" / "a.png", size=(8, 9))
-    found = open_pairs("folders", tmp_path)
+    found = open_own_pairs(tmp_path)
     with pytest.raises(ReblurError, match=r"blur/a\.png and .*sharp/a\.webp: .*9×8 and 10×8"):
         found[0]
     assert found[1].name == "b"
@@ -225,15 +144,7 @@ def test_unreadable_image_of_a_pair(tmp_path):
     folders(tmp_path)
     (tmp_path / "blur" / "a.png").write_bytes(b"")
     with pytest.raises(ReblurError, match=r"a\.png: is empty"):
-        open_pairs("folders", tmp_path)[0]
-
-
-def test_unknown_layout_and_option(tmp_path):
-    folders(tmp_path)
-    with pytest.raises(ReblurError, match=r"layout 'heap': there is no such; .*gopro"):
-        open_pairs("heap", tmp_path)
-    with pytest.raises(ReblurError, match="has no option 'camera'; its options: blurred, sharp"):
-        open_pairs("folders", tmp_path, camera="J")
+        open_own_pairs(tmp_path)[0]
 
 
 def test_kohler(tmp_path):
@@ -256,11 +167,6 @@ def test_kohler(tmp_path):
     (tmp_path / "Blurry1_5.png").unlink()
     with pytest.raises(ReblurError, match=r"Blurry1_5\.png"):
         open_kohler(tmp_path)
-
-
-@pytest.fixture
-def manifest(tmp_path, monkeypatch):
-    return SmallManifests(tmp_path, monkeypatch)
 
 
 def test_pairs_of_listed_files(manifest):
@@ -316,22 +222,9 @@ def test_pairs_by_hand(manifest):
     assert len(open_pairs_of("small", "test")) == 2, "a part that is here can be used"
 
 
-def test_one_scene_in_both_of_the_authors_parts(manifest):
-    gopro(manifest.folder)
-    (manifest.folder / "test" / "GOPR03").rename(manifest.folder / "test" / "GOPR01")
-    source = by_hand({"pattern": "test/*/blur/*.png", "count": 1})
-    splits = {"train": ["train/*"], "test": ["test/*"]}
-    manifest(source=source, layout="gopro", splits=splits, options={"blurred": "blur"})
-    with pytest.raises(ReblurError, match="GOPR01 stands in two splits"):
-        open_pairs_of("small")
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [("skimage_photographs", "has no pairs"), ("kohler", "read it by open_kohler")],
-)
-def test_sets_without_pairs(name, said):
-    with pytest.raises(ReblurError, match=said):
+@pytest.mark.parametrize("name", ["skimage_photographs", "kohler"])
+def test_sets_without_pairs(name):
+    with pytest.raises(ReblurError, match="has no pairs"):
         open_pairs_of(name, "test")
 
 
@@ -341,7 +234,7 @@ def crops_of(tmp_path):
         image = numbered(number)
         write_image(tmp_path / "blur" / f"{number}.png", image)
         write_image(tmp_path / "sharp" / f"{number}.png", image + np.uint8(100))
-    return open_pairs("folders", tmp_path)
+    return open_own_pairs(tmp_path)
 
 
 @pytest.mark.parametrize("augment", [False, True])

@@ -1,17 +1,14 @@
 """The whole pipeline at the smallest size, by DVC, in a project of its own: what a user does."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
+from contextlib import contextmanager
 
 import pytest
-import yaml
 
-ROOT = Path(__file__).parents[1]
-PARTS = ("params.yaml", "notebooks", "lib", "data_manifests", ".gitignore", ".dvcignore")
+from reblur.study import verify
+from reblur.study.params import read_params
+from small_project import copy_project, dvc, edit, git, reblur
+
 RUNS = ["scale_recurrent-ss-0", "scale_recurrent-sr_edrb3_skip-0"]
 
 pytestmark = pytest.mark.slow
@@ -32,55 +29,17 @@ def shrink(params):
     }
 
 
-def edit(project, change):
-    path = project / "params.yaml"
-    params = yaml.safe_load(path.read_text())
-    change(params)
-    path.write_text(yaml.safe_dump(params, sort_keys=False))
-
-
-def call(project, *command):
-    """Run a command of this environment in the project, offline: no mirror, no data but its own."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("REBLUR_")}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    environment["PYTHONPATH"] = str(project / "lib")
-    return subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=project, env=environment, text=True, capture_output=True, check=False, timeout=560,
-    )  # fmt: skip
-
-
-def reblur(project, *arguments):
-    return call(project, "reblur.cli", *arguments)
-
-
-def dvc(project, *arguments):
-    return call(project, "dvc", *arguments)
-
-
 def stages_run(done):
     """The stages that DVC says it ran."""
     lines = done.stdout.splitlines()
     return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
 
 
-def git(project, *arguments):
-    command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments]
-    return subprocess.run(command, cwd=project, check=True, capture_output=True, text=True).stdout
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A tiny project after its first `reblur study`."""
     project = tmp_path_factory.mktemp("project")
-    for part in PARTS:
-        source = ROOT / part
-        if source.is_dir():
-            unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info", ".ipynb_checkpoints")
-            shutil.copytree(source, project / part, ignore=unwanted)
-        else:
-            shutil.copy(source, project / part)
-    edit(project, shrink)
+    copy_project(project, shrink)
     git(project, "init", "--quiet")
     assert dvc(project, "init", "--quiet").returncode == 0
     assert reblur(project, "plan").returncode == 0
@@ -118,20 +77,36 @@ def test_after_a_study_plain_dvc_finds_nothing_to_do(project):
     assert stages_run(dvc(project, "repro", "demo_report")) == []
 
 
-def test_verify_finds_one_changed_digit(project):
+@contextmanager
+def changed_digit(project, pattern):
+    """The last digit of the first file of a pattern is another one; yields the file."""
+    path = min((project / "results/demo").glob(pattern))
+    before = path.read_bytes()
+    place = next(i for i in range(len(before) - 1, -1, -1) if before[i : i + 1].isdigit())
+    digit = b"7" if before[place : place + 1] != b"7" else b"3"
+    path.write_bytes(before[:place] + digit + before[place + 1 :])
+    try:
+        yield path
+    finally:
+        path.write_bytes(before)
+
+
+def test_verify_finds_one_changed_digit_by_the_hashes(project, monkeypatch):
     assert reblur(project, "verify", "demo").returncode == 0
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(verify, "_tables", lambda *_: [])  # made again below
     for pattern in ("metrics/*.json", "tables/**/*.csv", "runs/**/scores.csv", "report/*.html"):
-        path = next(iter(sorted((project / "results/demo").glob(pattern))))
-        before = path.read_bytes()
-        place = next(i for i in range(len(before) - 1, -1, -1) if before[i : i + 1].isdigit())
-        digit = b"7" if before[place : place + 1] != b"7" else b"3"
-        path.write_bytes(before[:place] + digit + before[place + 1 :])
-        try:
-            done = reblur(project, "verify", "demo")
-            assert done.returncode == 1
-            assert path.name in done.stdout
-        finally:
-            path.write_bytes(before)
+        with changed_digit(project, pattern) as path:
+            assert path.name in " ".join(verify.verify(read_params(), "demo"))
+
+
+def test_verify_makes_the_tables_again(project, monkeypatch):
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(verify, "_files", lambda *_: [])
+    with changed_digit(project, "tables/**/*.csv") as path:
+        [found] = verify.verify(read_params(), "demo")
+    assert path.name in found
+    assert "does not follow from the scores" in found
 
 
 def test_an_experiment_runs_what_depends_on_it_and_keeps_its_metrics(project):

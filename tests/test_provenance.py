@@ -90,7 +90,7 @@ def test_a_run_reaches_its_own_chapter_and_no_other(chapter, network, reached, a
 
 def test_scores_follow_from_the_metrics_and_weights_do_not():
     run = Run("scale_recurrent", "x", "sr_edrb3", 0)
-    assert "reblur.measures.full_reference:lpips_distance" in closure(scoring_code(run))
+    assert "reblur.measures.full_reference:lpips_distance" in closure(scoring_code(run, {}))
     assert "reblur.measures.full_reference:lpips_distance" not in closure(
         training_code(run, CONFIG)
     )
@@ -98,7 +98,7 @@ def test_scores_follow_from_the_metrics_and_weights_do_not():
 
 def test_every_entry_is_a_definition_that_exists():
     for run in (Run("scale_recurrent", "x", "nafnet", 0), Run("defocus", "x", "defocus_unet", 0)):
-        for entry in (*training_code(run, CONFIG), *scoring_code(run)):
+        for entry in (*training_code(run, CONFIG), *scoring_code(run, {})):
             module, name = entry.split(":")
             assert hasattr(importlib.import_module(module), name), entry
             assert entry in closure([entry])

@@ -20,7 +20,7 @@ FLOORS = (
     ("losses", "diffusion"),
     ("measures", "networks", "warping"),
     ("datasets",),
-    ("options", "randomness", "files"),
+    ("options", "randomness", "files", "network_names"),
     ("errors", "faults"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

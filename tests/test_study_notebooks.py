@@ -1,12 +1,14 @@
 """The notebook wrapper: strict parameters, normalised copies, nothing half-written."""
 
 import base64
+import errno
 import io
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -117,6 +119,22 @@ def test_a_dead_kernel_is_one_sentence_and_keeps_the_copy(tmp_path):
     book = nbformat.read(tmp_path / "out.failed.ipynb", as_version=4)
     assert [out["text"] for cell in book.cells for out in cell.outputs] == ["before\n"]
     assert not (tmp_path / "out.ipynb").exists()
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_the_copy(tmp_path, monkeypatch):
+    path = notebook(tmp_path / "n.ipynb")
+    output = tmp_path / "out.ipynb"
+    output.write_text("the last good copy")
+
+    def full(source, copy, **options):
+        Path(copy).write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("papermill.execute_notebook", full)
+    with pytest.raises(ReblurError, match=r"out.ipynb: the disk is full; nothing was overwritten"):
+        execute(path, output, {})
+    assert output.read_text() == "the last good copy"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["n.ipynb", "out.ipynb"]
 
 
 def test_a_long_tmpdir_is_no_obstacle(tmp_path, monkeypatch):

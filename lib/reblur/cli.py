@@ -32,9 +32,18 @@ def main(arguments: list[str] | None = None) -> int:
     except ReblurError as error:
         print(f"reblur: {error}", file=sys.stderr)
         return 2
+    except MemoryError:
+        print("reblur: the memory does not hold it; close other programs.", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if error.filename is None:
+            raise
+        place = error.filename2 or error.filename
+        print(f"reblur: {place}: {error.strerror}; name another place.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("reblur: stopped.", file=sys.stderr)
         return 130

@@ -1,6 +1,7 @@
 """What the lessons of `notebooks/teach` need beside the library: sheets of pictures, and scores."""
 
 import json
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,19 +30,28 @@ def sheet(
     """
     arrays = [[p if isinstance(p, np.ndarray) else to_uint8(p) for p in row] for row in rows]
     shown = [[a.repeat(zoom, 0).repeat(zoom, 1) for a in row] for row in arrays]
-    cell = max(a.shape[1] for row in shown for a in row) + GAP
-    heights = [max(a.shape[0] for a in row) + GAP for row in shown]
-    heights = [h + (TEXT + GAP) * any(labels[n : n + 1]) for n, h in enumerate(heights)]
-    columns = max(len(row) for row in shown)
-    canvas = Image.new("RGB", (columns * cell + GAP, sum(heights) + GAP), "white")
-    draw, top = ImageDraw.Draw(canvas), GAP
     font = ImageFont.truetype(findfont("DejaVu Sans"), TEXT)  # comes with matplotlib, has Greek
-    for n, row in enumerate(shown):
-        for column, array in enumerate(row):
-            canvas.paste(Image.fromarray(array), (GAP + column * cell, top))
-        for column, text in enumerate(labels[n] if n < len(labels) else ()):
-            draw.text((GAP + column * cell, top + heights[n] - TEXT - 2 * GAP), text, "black", font)
-        top += heights[n]
+    words = [list(labels[n]) if n < len(labels) else [] for n in range(len(shown))]
+    columns = range(max(len(row) for row in shown))
+    widths = [
+        GAP
+        + max(
+            *(row[at].shape[1] for row in shown if at < len(row)),
+            *(math.ceil(font.getlength(line[at])) for line in words if at < len(line)),
+        )
+        for at in columns
+    ]
+    tallest = [max(a.shape[0] for a in row) for row in shown]
+    below = [GAP + (TEXT + GAP) * any(line) for line in words]
+    canvas = Image.new("RGB", (sum(widths) + GAP, sum(tallest) + sum(below) + GAP), "white")
+    draw, top = ImageDraw.Draw(canvas), GAP
+    for row, line, height, space in zip(shown, words, tallest, below, strict=True):
+        left = [GAP + sum(widths[:at]) for at in columns]
+        for x, array in zip(left, row, strict=False):
+            canvas.paste(Image.fromarray(array), (x, top + height - array.shape[0]))
+        for x, text in zip(left, line, strict=False):
+            draw.text((x, top + height + space - TEXT - 2 * GAP), text, "black", font)
+        top += height + space
     return canvas
 
 

@@ -51,8 +51,10 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         write_folder_scores,
     )
     from reblur.evaluation.scoring import restorer_of
+    from reblur.evaluation.tiling import plan_tiles
     from reblur.study.weights import load_restorer
 
+    plan_tiles(1, 1, arguments.tile)  # an impossible tile is one error, not one an image
     out = arguments.output
     if out is not None and (out.suffix == ".csv" or (out.exists() and not out.is_dir())):
         raise ReblurError(

@@ -2,10 +2,12 @@
 
 import argparse
 from pathlib import Path
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from reblur.errors import ReblurError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 SAME = 45.0  # dB: two restorations of one image by one network on two machines lie above it
 
@@ -61,7 +63,7 @@ def run_import(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check(network: nn.Module, blurred: Path, restored: Path) -> None:
+def _check(network: "nn.Module", blurred: Path, restored: Path) -> None:
     from reblur.datasets.images.files import read_image
     from reblur.evaluation.tiling import restore_image
     from reblur.measures.full_reference import psnr

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 from reblur.datasets.images.decoding import RAW_SUFFIXES
@@ -16,7 +17,6 @@ from reblur.datasets.images.files import (
     HEIC_SUFFIXES,
     is_image,
     read_photograph,
-    suffixes,
     write_image,
 )
 from reblur.datasets.images.writing import DEEP_FORMATS
@@ -157,7 +157,7 @@ def _plan(photographs: Sequence[Path], out: Path, bits: Bits) -> list[tuple[Path
             sources.append(path)
     written = {suffix for suffix, kind in FORMATS.items() if bits == 8 or kind in DEEP_FORMATS}
     suffix = out.suffix.lower()
-    if suffix in suffixes() | HEIC_SUFFIXES | RAW_SUFFIXES and not out.is_dir():
+    if suffix in _file_suffixes() and not out.is_dir():
         if suffix not in written:
             raise ReblurError(
                 f"{out}: {bits} bits are not written to {suffix}; name a folder, or one of "
@@ -185,6 +185,12 @@ def _plan(photographs: Sequence[Path], out: Path, bits: Bits) -> list[tuple[Path
             )
         plan[target] = source
     return [(source, target) for target, source in plan.items()]
+
+
+def _file_suffixes() -> frozenset[str]:
+    """Suffixes of pictures, whether written here or not: no folder is meant by such a name."""
+    known = Image.registered_extensions().keys() | HEIC_SUFFIXES | RAW_SUFFIXES
+    return frozenset(known | {".exr", ".hdr", ".jxl", ".svg"})
 
 
 def passed_over(folder: Path) -> str:

@@ -1,6 +1,6 @@
 """Scores of restored images in folders: restored here by a network, or elsewhere by anything."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import UInt8
+from tqdm import tqdm
 
 from reblur.datasets.catalogue.contents import list_contents
 from reblur.datasets.images.files import is_image, read_image
@@ -166,11 +167,15 @@ def score_folders(
     options = {"protocol": protocol, "device": device}
     options["lpips"] = protocol == "raw" and lpips_available()
     rows = []
-    for of in _bar(images):
+    for of in tqdm(images, desc="evaluate", unit="image", disable=None):  # None: on a terminal
         try:
             rows.append({"image": of.name} | _row(of, restorer, options))
         except ReblurError as error:
             say(f"reblur: {of.name}: {error}")
+        except MemoryError:
+            say(f"reblur: {of.name}: the memory does not hold it; choose a smaller tile.")
+        except Exception as error:  # no single file ends a batch
+            say(f"reblur: {of.name}: cannot be scored ({error}); leave it out.")
     return pd.DataFrame(rows, columns=_columns(rows))
 
 
@@ -194,12 +199,6 @@ def _columns(rows: Sequence[dict[str, str | float]]) -> list[str]:
     held = {name for row in rows for name in row}
     order = ["image", *METRICS, *(f"input_{name}" for name in METRICS), "seconds"]
     return [name for name in order if name in held]
-
-
-def _bar(images: Sequence[Images]) -> Iterator[Images]:
-    from tqdm import tqdm
-
-    yield from tqdm(images, desc="evaluate", unit="image", disable=None)  # None: on a terminal
 
 
 def summarise(scores: pd.DataFrame) -> pd.DataFrame:
@@ -230,13 +229,7 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
 
 def write_folder_scores(scores: pd.DataFrame, summary: pd.DataFrame, folder: Path) -> None:
     """Write scores.csv (a row an image) and summary.csv into a folder, atomically."""
-    rounded = scores.copy()
-    for name in rounded.columns.drop("image"):
-        places = _DECIMALS[name.removeprefix("input_")]
-        rounded[name] = [_fixed(value, places) for value in rounded[name]]
+    places = {name: _DECIMALS[name.removeprefix("input_")] for name in scores.columns.drop("image")}
+    rounded = scores.round(places)
     for name, table in (("scores", rounded), ("summary", summary.round(6))):
         write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-
-
-def _fixed(value: float, places: int) -> str:
-    return "" if np.isnan(value) else f"{value:.{places}f}"

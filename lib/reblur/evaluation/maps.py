@@ -9,11 +9,13 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, UInt8
+from scipy.stats import mannwhitneyu, spearmanr
 from torch import Tensor, nn
 
 from reblur.datasets.images.files import to_tensor, to_uint8
 from reblur.errors import ReblurError
-from reblur.networks.reblurring import Reblurred, circle_of_confusion, whole_kernels
+from reblur.networks.matching import matching_costs
+from reblur.networks.reblurring import Reblurred, circle_of_confusion
 from reblur.networks.ring_sums import RADII, SEEDS, reblur
 from reblur.warping import correspond, warp
 
@@ -71,37 +73,44 @@ def match_defocus(
     device: torch.device | str = "cpu",
     flow: str | None = "dis",
 ) -> Float32[np.ndarray, "h w"]:
-    """The blur of a pair by a matched network: the map on the grid of `blurred`.
+    """The blur of a pair by the reblurring network: the map on the grid of `blurred`.
 
     Args:
         flow: by which the sharp side is warped onto the blurred one; None for
             pairs that are aligned.
 
     Raises:
-        ReblurError: the network has no matched reblurring; or as `warping.correspond`.
+        ReblurError: there is no reblurring network; or as `warping.correspond`.
     """
-    if not (network.matched and network.reblurring is not None):
-        raise ReblurError(
-            "this network does not match pairs; build it with matched=True and reblurring=True."
-        )
-    photograph, target = (to_tensor(x)[None].to(device) for x in (blurred, sharp))
-    if flow is not None:
-        there, _ = correspond(photograph, target)
-        target, _ = warp(target, there.flow)
+    if network.reblurring is None:
+        raise ReblurError("this network has no reblurring network; build with reblurring=True.")
+    target, photograph = _on_photograph(sharp, blurred, flow, device)
     made = network.reblurring(target, photograph)
     leaky = network.reblurring.leaky
     return circle_of_confusion(made.seeds, made.weights, leaky)[0].cpu().numpy()
 
 
-def kernels_at(reading: Reading, rows: int, columns: int) -> Float32[np.ndarray, "p q 15 15"]:
-    """The blur kernels in the middles of `rows` × `columns` equal parts of the photograph."""
-    height, width = reading.coc.shape
-    y = ((torch.arange(rows) + 0.5) * height / rows).long()
-    x = ((torch.arange(columns) + 0.5) * width / columns).long()
-    seeds, weights = (
-        values[:, y][:, :, x].flatten(1).T.cpu() for values in (reading.seeds, reading.weights)
-    )
-    return whole_kernels(seeds, weights).unflatten(0, (rows, columns)).numpy()
+def best_disc(
+    blurred: UInt8[np.ndarray, "h w 3"], sharp: UInt8[np.ndarray, "h w 3"], flow: str | None = "dis"
+) -> Float32[np.ndarray, "h w"]:
+    """The blur of a pair without learning: the diameter of that even disc, of the radius 0 … 7,
+    by which the sharp side explains the photograph best around a pixel; see `match_defocus`."""
+    costs = matching_costs(*_on_photograph(sharp, blurred, flow, "cpu"))
+    return 2 * costs[0].argmin(0).float().numpy()
+
+
+def _on_photograph(
+    sharp: UInt8[np.ndarray, "h w 3"],
+    blurred: UInt8[np.ndarray, "h w 3"],
+    flow: str | None,
+    device: torch.device | str,
+) -> tuple[Float[Tensor, "1 3 h w"], Float[Tensor, "1 3 h w"]]:
+    """(the sharp side, warped onto the photograph by the flow; the photograph)."""
+    target, photograph = (to_tensor(x)[None].to(device) for x in (sharp, blurred))
+    if flow is not None:
+        there, _ = correspond(photograph, target)
+        target, _ = warp(target, there.flow)
+    return target, photograph
 
 
 def map_errors(
@@ -113,14 +122,12 @@ def map_errors(
         "mae": mean absolute difference in pixels; "correlation": Spearman's rank correlation, 0
         for an estimate that is constant, which ranks nothing; NaN where the true map is.
     """
-    true = np.abs(true)
-    ranks = [_ranks(values) for values in (estimated, true)]
-    deviations = [float(values.std()) for values in ranks]
-    if deviations[1] == 0:
-        correlation = float("nan")
-    else:
-        correlation = float(np.corrcoef(*ranks)[0, 1]) if deviations[0] else 0.0
-    return {"mae": float(np.abs(estimated - true).mean()), "correlation": correlation}
+    constant = np.ptp(estimated) == 0 < np.ptp(np.abs(true))
+    correlation = 0.0 if constant else spearmanr(estimated, np.abs(true), axis=None).statistic
+    return {
+        "mae": float(np.abs(estimated - np.abs(true)).mean()),
+        "correlation": float(correlation),
+    }
 
 
 def auc(estimated: Float[np.ndarray, "h w"], blurred: Bool[np.ndarray, "h w"]) -> float:
@@ -129,12 +136,10 @@ def auc(estimated: Float[np.ndarray, "h w"], blurred: Bool[np.ndarray, "h w"]) -
     It is the share of pairs of a blurred and a sharp pixel in which the map is larger on the
     blurred one, ties counting half (Mann and Whitney): 0.5 for chance. NaN without such pairs.
     """
-    positive = int(blurred.sum())
-    negative = blurred.size - positive
-    if positive == 0 or negative == 0:
+    pairs = int(blurred.sum()) * int((~blurred).sum())
+    if pairs == 0:
         return float("nan")
-    above = _ranks(estimated)[blurred.ravel()].sum() - positive * (positive + 1) / 2
-    return float(above / (positive * negative))
+    return float(mannwhitneyu(estimated[blurred], estimated[~blurred]).statistic / pairs)
 
 
 def local_contrast(photograph: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w"]:
@@ -146,10 +151,3 @@ def local_contrast(photograph: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray
     grey = cv2.cvtColor(photograph, cv2.COLOR_RGB2GRAY).astype(np.float32)
     energy = cv2.blur(cv2.Laplacian(grey, cv2.CV_32F) ** 2, (WINDOW, WINDOW))
     return -np.log(np.sqrt(energy) + 1)
-
-
-def _ranks(values: np.ndarray) -> Float[np.ndarray, " n"]:
-    """Ranks from 1, ties sharing their mean."""
-    from scipy.stats import rankdata
-
-    return rankdata(values, axis=None)

@@ -15,7 +15,14 @@ from reblur.datasets.images.files import to_tensor, to_uint8
 from reblur.datasets.images.pairs import Pair
 from reblur.errors import ReblurError
 from reblur.evaluation.alignment import compare_masked
-from reblur.evaluation.scoring import METRICS, SCORE_COLUMNS, Restorer, compare_pixels, measured
+from reblur.evaluation.scoring import (
+    COSTS,
+    METRICS,
+    SCORE_COLUMNS,
+    Restorer,
+    compare_pixels,
+    measured,
+)
 from reblur.warping import estimate_flow, warp
 
 PROTOCOLS = {
@@ -65,7 +72,7 @@ def score_protocols(
     rows = [row for table in tables.values() for row in table]
     if not rows:
         raise ReblurError(f"{dataset}: has no pairs to score; look at its folder.")
-    return pd.DataFrame(rows, columns=[*SCORE_COLUMNS, "seconds", "peak_memory_mb"])
+    return pd.DataFrame(rows, columns=[*SCORE_COLUMNS, *COSTS])
 
 
 def _scores(

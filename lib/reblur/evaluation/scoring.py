@@ -5,18 +5,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import psutil
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from reblur.datasets.images.pairs import Pair
 from reblur.errors import ReblurError
 from reblur.evaluation.tiling import Precision, restore_image
-from reblur.files import write_text
 from reblur.measures.full_reference import lpips_available, lpips_distance, psnr, ssim, ssim_matlab
 from reblur.measures.tone_detail import tone_and_detail
 
@@ -26,10 +25,8 @@ Comparison = Callable[[np.ndarray, np.ndarray, np.ndarray], dict[str, float]]
 
 METRICS = ("psnr", "psnr_tone", "psnr_detail", "ssim", "ssim_matlab", "lpips")
 SCORE_COLUMNS = ("dataset", "image", "scene", *METRICS)
-COST_COLUMNS = ("dataset", "image", "seconds", "peak_memory_mb")
+COSTS = ("seconds", "peak_memory_mb")
 
-_DECIMALS = {"psnr": 4, "psnr_tone": 4, "psnr_detail": 4, "ssim": 6, "ssim_matlab": 6, "lpips": 5}
-_COST_DECIMALS = {"seconds": 4, "peak_memory_mb": 1}
 _WARM_UP_SIDE = 128
 
 
@@ -116,7 +113,7 @@ def score_pairs(
     with_lpips = lpips and lpips_available()
     rows: list[dict[str, str | float]] = []
     names: set[str] = set()
-    for pair in _bar(pairs, dataset, progress):
+    for pair in tqdm(pairs, desc=dataset, unit="image", disable=not progress):
         if pair.name in names:
             raise ReblurError(f"{dataset}: the image '{pair.name}' comes twice; name each once.")
         names.add(pair.name)
@@ -138,15 +135,9 @@ def score_pairs(
         raise ReblurError(
             f"{dataset}: has no pairs to score; look at it with 'reblur data verify'."
         )
-    frame = pd.DataFrame(rows, columns=[*SCORE_COLUMNS, *COST_COLUMNS[2:]])
+    frame = pd.DataFrame(rows, columns=[*SCORE_COLUMNS, *COSTS])
     frame.attrs["not_available"] = [name for name in METRICS if frame[name].isna().all()]
     return frame
-
-
-def _bar(pairs: Iterable[Pair], dataset: str, progress: bool) -> Iterable[Pair]:
-    from tqdm import tqdm
-
-    return tqdm(pairs, desc=dataset, unit="image", disable=not progress)
 
 
 @contextmanager
@@ -186,29 +177,3 @@ def _resident_memory() -> Iterator[list[int]]:
         over.set()
         thread.join()
         peak[0] = max(peak[0], process.memory_info().rss)
-
-
-def write_scores(frame: pd.DataFrame, folder: Path) -> None:
-    """Write `scores.csv` and `cost.csv` into `folder`, atomically, with a fixed number of decimals.
-
-    scores.csv holds what follows from the inputs alone: the same restorations give the same bytes.
-    A metric that is not available is an empty field in every row. cost.csv holds seconds and
-    peak_memory_mb, which differ from run to run.
-    """
-    scores = frame[list(SCORE_COLUMNS)].copy()
-    costs = frame[list(COST_COLUMNS)].copy()
-    for table, decimals in ((scores, _DECIMALS), (costs, _COST_DECIMALS)):
-        for name, places in decimals.items():
-            table[name] = [_fixed(value, places) for value in table[name]]
-    write_text(Path(folder) / "scores.csv", scores.to_csv(index=False, lineterminator="\n"))
-    write_text(Path(folder) / "cost.csv", costs.to_csv(index=False, lineterminator="\n"))
-
-
-def _fixed(value: float, places: int) -> str:
-    return "" if np.isnan(value) else f"{value:.{places}f}"
-
-
-def shown_mean(values: pd.Series, places: int = 3) -> str:
-    """The mean of a metric's values as a text; "not available" where none of them is a number."""
-    mean = float(values.astype(float).mean())
-    return "not available" if np.isnan(mean) else f"{mean:.{places}f}"

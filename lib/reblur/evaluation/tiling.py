@@ -151,27 +151,6 @@ def restore_image(
     return restored
 
 
-def restore_tensor(
-    network: nn.Module,
-    images: Float[Tensor, "b 3 h w"],
-    *,
-    tile: int | None = None,
-    overlap: int | None = None,
-    device: torch.device | str | None = None,
-    precision: Precision = "fp32",
-    channels_last: bool = False,
-) -> Float32[Tensor, "b 3 h w"]:
-    """As `restore_image`, for a batch of images in [0, 1]; the result, on the CPU, is not clamped.
-
-    Raises:
-        ReblurError: see `restore_image`.
-    """
-    run = _Run(network, device, precision, channels_last)
-    tilings = plan_tiles(images.shape[2], images.shape[3], tile, overlap)
-    bands = run.bands(lambda rows, columns: images[:, :, rows, columns], tilings, None)
-    return torch.cat([band for _, band in bands], dim=2)
-
-
 class _Run:
     """A network placed on its device, and the way that tiles go through it."""
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from reblur.errors import ReblurError
-from reblur.networks.names import DENOISERS, NETWORKS, denoiser_names, network_names
+from reblur.network_names import DENOISERS, NETWORKS, denoiser_names, network_names
 
 __all__ = ["build_network", "denoiser_names", "network_names", "network_options"]
 

@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from reblur.errors import ReblurError
+from reblur.network_names import VARIANTS
 from reblur.networks.blocks import conv, draw, initialise_xavier
 from reblur.networks.matching import DISCS, BlurEstimator, MatchedReblurring
-from reblur.networks.names import VARIANTS
 from reblur.networks.reblurring import Reblurred, Reblurring, residual_head
 from reblur.networks.resizing import crop_to_scale, pad_to_multiple
 from reblur.networks.ring_sums import SEEDS

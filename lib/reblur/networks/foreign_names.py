@@ -3,13 +3,15 @@
 - NAFNet as BasicSR and the authors publish it (`middle_blks`, `sca.1`), of any width and blocks;
 - DeepDeblur as in SeungjunNah/DeepDeblur-PyTorch (`body_models`, fine to coarse; images of 0 to 255
   by default);
-- PyTorch ports of SRN with 4×4 deconvolutions: `inblock … outblock` with `resblock_stack`
-  (iwtw/SRN-DeblurNet and what grew from it) and SimDeblur's (`in_block`, `down_conv`, `up_conv`).
+- PyTorch ports of SRN (`srn_ports`): `inblock … outblock` with `resblock_stack`
+  (iwtw/SRN-DeblurNet and what grew from it), with `main_branch` in it (ESTRNN's), and
+  `in_block`, `down_conv`, `up_conv` (SimDeblur's).
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -94,15 +96,17 @@ def _deepdeblur_options(tensors: Tensors) -> dict[str, Any]:
     }
 
 
-def _srn_options(tensors: Tensors) -> dict[str, Any]:
+def _srn_options(port: str, tensors: Tensors) -> dict[str, Any]:
     weight = tensors["stages.0.in_block.conv.weight"]
-    options = {
+    cell = tensors.get("stages.0.cell.conv.weight")
+    return {
+        "port": port,
         "width": weight.shape[0],
         "kernel": weight.shape[-1],
         "blocks": _count(tensors, r"stages\.0\.in_block\.blocks\.(\d+)\."),
+        "deconvolution": tensors["stages.0.decoder1.deconv.weight"].shape[-1],
+        "cell": 0 if cell is None else cell.shape[-1],
     }
-    has_cell = "stages.0.cell.conv.weight" in tensors
-    return options | {"recurrence": "convlstm" if has_cell else "identity"}
 
 
 def _srn_gates(tensors: Tensors, value_range: float) -> Tensors:
@@ -141,6 +145,18 @@ def _srn_resblock(found: re.Match) -> str:
 
 
 _SRN_BLOCK = f"({'|'.join(_SRN_BLOCKS)})"
+_SRN_NAMES = (
+    (
+        rf"{_SRN_BLOCK}\.(conv|in_conv|down_conv|out_conv|deconv|up_conv)(?:\.0)?\.{_KIND}",
+        _srn_layer,
+    ),
+    (
+        rf"{_SRN_BLOCK}\.(?:resblock_stack|resblocks)\.(\d+)\."
+        rf"(?:conv(?P<half>[12])(?:\.0)?|main_branch\.(?P<place>[02]))\.{_KIND}",
+        _srn_resblock,
+    ),
+    (rf"conv_?lstm\.conv\.{_KIND}", r"stages.0.cell.conv.\g<kind>"),
+)
 FOREIGN: tuple[Foreign, ...] = (
     Foreign(
         about="NAFNet of BasicSR",
@@ -177,27 +193,22 @@ FOREIGN: tuple[Foreign, ...] = (
         note="Its authors make the smaller images with a Gaussian, this library by the mean of "
         "2×2 pixels: results differ a little from theirs.",
     ),
-    Foreign(
-        about="a PyTorch port of SRN",
-        network="srn",
-        mark=r"^(?:inblock|in_block|eblock1)\.",
-        names=(
-            (
-                rf"{_SRN_BLOCK}\.(conv|in_conv|down_conv|out_conv|deconv|up_conv)(?:\.0)?\.{_KIND}",
-                _srn_layer,
-            ),
-            (
-                rf"{_SRN_BLOCK}\.(?:resblock_stack|resblocks)\.(\d+)\."
-                rf"(?:conv(?P<half>[12])(?:\.0)?|main_branch\.(?P<place>[02]))\.{_KIND}",
-                _srn_resblock,
-            ),
-            (rf"conv_?lstm\.conv\.{_KIND}", r"stages.0.cell.conv.\g<kind>"),
-        ),
-        options=_srn_options,
-        value_range=1.0,
-        adapt=_srn_gates,
-        note="Ports of SRN differ in what their files do not tell: the estimate at the coarsest "
-        "scale (here the blurred image), what the decoder reads (here the hidden state h) and the "
-        "upsampling (here bilinear); compare with the port's own result by --check.",
+    *(
+        Foreign(
+            about=f"SRN of {repository}",
+            network="srn_port",
+            mark=mark,
+            names=_SRN_NAMES,
+            options=partial(_srn_options, port),
+            value_range=1.0,
+            adapt=_srn_gates,
+            note="Ports make the smaller images in their own ways, and what grew from one may have "
+            "changed: compare with its authors' own result by --check.",
+        )
+        for port, repository, mark in (
+            ("estrnn", "zzh-tech/ESTRNN", r"\.main_branch\."),
+            ("simdeblur", "ljzycmd/SimDeblur", r"^in_block\."),
+            ("iwtw", "iwtw/SRN-DeblurNet", r"^(?:inblock|eblock1)\."),
+        )
     ),
 )

@@ -1,6 +1,7 @@
 """What every notebook that compares begins with: a chapter's runs in a profile, what was measured
 of them, and where tables, figures and metrics go."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from IPython.display import Markdown, display
 
 from reblur.datasets.images.pairs import Pair
 from reblur.errors import ReblurError
+from reblur.evaluation.protocols import PROTOCOLS
 from reblur.study.analysis.claims import Claim, judge
 from reblur.study.analysis.metrics import write_metrics
 from reblur.study.analysis.pictures import panel
@@ -198,13 +200,17 @@ class Comparison:
         try:
             made = recipe(self.params, self.profile, shown[0])
             committed = self.params.profile(self.profile).evidence
-            if committed and not may_be_shown(behind(dataset, made)):
+            name = scored_on(dataset)
+            if committed and not may_be_shown(behind(name, made)):
                 words = "its licence does not let its pictures be passed on, so none is shown."
                 display(note(f"{self.place(dataset)}: {words}"))
                 return []
-            pairs = sets(made).get(dataset, [])
+            pairs = sets(made).get(name, [])
         except ReblurError as error:
             display(note(f"No pictures of {self.place(dataset)}: {error}"))
+            return []
+        if not pairs:
+            display(note(f"No pictures of {self.place(dataset)}: its photographs are not here."))
             return []
         return examples(pairs, self.root, shown, self.scores, dataset, self.chapter.label)
 
@@ -216,6 +222,11 @@ class Comparison:
             return
         rows, places = [one.crops() for one in found], [one.place for one in found]
         self.show_figure(panel(rows, key=key, title="Crops.", caption=CROPS, labels=places))
+
+
+def scored_on(dataset: str) -> str:
+    """The test set of a data set of scores: protocols have their own (`sdd_raw`) on one set."""
+    return re.sub(rf"_({'|'.join(PROTOCOLS)})$", "", dataset)
 
 
 def behind(dataset: str, made: Mapping[str, Any]) -> list[str]:

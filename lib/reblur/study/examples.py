@@ -16,7 +16,7 @@ from reblur.datasets.images.pairs import Pair
 from reblur.errors import ReblurError
 from reblur.evaluation.scoring import restorer_of
 from reblur.networks.weights import load_network
-from reblur.study.analysis.pictures import Cell, crops, pick, read_restored, slider
+from reblur.study.analysis.pictures import Cell, crops, pick, slider
 from reblur.study.analysis.scores import matching
 from reblur.study.rows import BLURRED, Run
 
@@ -30,7 +30,7 @@ class Example:
     Attributes:
         place: 'best', 'median' or 'worst': which gain of the method it has.
         gain: that gain in dB, the mean over the seeds.
-        restored: name for people → image, the method's first; None where it was not kept.
+        restored: name for people → image, the method's first; None without weights.
         psnr: name (and 'blurred input') → dB of the whole image.
     """
 
@@ -51,7 +51,7 @@ class Example:
         title = f"{self.place.capitalize()} gain of {method}: {self.pair.name}, {self.gain:+.2f} dB"
         words = html.escape(title)
         if self.restored[method] is None:
-            return f'<p class="note">{words}. Its picture was not kept.</p>'
+            return f'<p class="note">{words}. Its weights are not here.</p>'
         kept = {name: image for name, image in self.restored.items() if image is not None}
         views = {BLURRED_INPUT: self.pair.blurred, **kept, "sharp": self.pair.sharp}
         key = f"{self.dataset}-{self.pair.name}"
@@ -91,19 +91,15 @@ def examples(
         }
         known = {name: float(value.iloc[0]) for name, value in psnr.items() if len(value)}
         pair = named[image]
-        restored = {label(run.as_dict()): restored_by(root, run, dataset, pair) for run in runs}
+        restored = {label(run.as_dict()): restored_by(root, run, pair) for run in runs}
         found.append(Example(dataset, place, gain, pair, restored, known))
     return found
 
 
-def restored_by(
-    root: Path, run: Run, dataset: str, pair: Pair
-) -> UInt8[np.ndarray, "_ _ 3"] | None:
-    """What a run makes of a pair's blurred picture: as it was kept, else made again by its weights;
-    None where neither is here."""
-    kept = read_restored(root, run, dataset, pair.name)
-    network = network_of(root, run) if kept is None else None
-    return kept if network is None else restorer_of(network, channels_last=True)(pair.blurred)
+def restored_by(root: Path, run: Run, pair: Pair) -> UInt8[np.ndarray, "_ _ 3"] | None:
+    """What the weights of a run make of a pair's blurred picture; None where they are not here."""
+    network = network_of(root, run)
+    return None if network is None else restorer_of(network, channels_last=True)(pair.blurred)
 
 
 def network_of(root: Path, run: Run) -> nn.Module | None:

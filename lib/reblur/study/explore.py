@@ -1,27 +1,29 @@
 """Exploring the results: two configurations beside each other, image by image.
 
-What can be chosen is what is there: `Explorer.options` follow from the scores that a profile has,
-and so do the defaults. Nothing here trains. `explore_views` draws what is chosen.
+What can be chosen is what is there: the options follow from the scores that a profile has, the best
+first, and the first is the default. Nothing here trains. `explore_views` draws what is chosen.
 """
 
+import importlib
+from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from reblur.datasets.images.pairs import Pair
 from reblur.errors import ReblurError
-from reblur.study.analysis.scores import read_curves
-from reblur.study.examples import BLURRED_INPUT
-from reblur.study.explore_frames import differences, measure_of, named_runs, read_labelled, sign_of
-from reblur.study.explore_pictures import Picture, Pictures
+from reblur.study.analysis.scores import read_curves, read_scores
+from reblur.study.analysis.statistics import LOWER_IS_BETTER
 from reblur.study.params import read_params, results_folder
-from reblur.study.rows import BLURRED
-from reblur.study.runs import all_runs
+from reblur.study.rows import BLURRED, CONFIGURATION_FIELDS, Run
 
+if TYPE_CHECKING:
+    from reblur.study.explore_pictures import Picture, Pictures
+
+BLURRED_INPUT = "blurred input"
+BLUR_LENGTH = "blur_length"  # a metric of the test pair, in pixels, where it is known
 #: What is chosen, in this order: the options of each follow from those before it.
 FIELDS = ("profile", "chapter", "test_set", "metric", "a", "b", "image")
 
@@ -32,21 +34,22 @@ class Explorer:
     Attributes:
         choice: field → value; None where there is nothing to choose.
         said: a sentence about what was asked for and is not there, or ''.
-        runs, scores: of the profile's chapter, and one's own (`explore_frames`).
         listeners: called after every change with the names of the fields that changed.
+        runs: name of a configuration → its runs, of the profile's chapter.
+        scores: `read_scores` of them with a column `label`, and one's own.
     """
 
     def __init__(self, *wanted: str) -> None:
         """Choose what is `wanted`, in the order of FIELDS; '' leaves it to what is there."""
         self.params = read_params()
+        self.choice: dict[str, Any] = dict.fromkeys(FIELDS)
         self.listeners: list[Callable[[set[str]], None]] = []
-        self.choice: dict[str, str | None] = dict.fromkeys(FIELDS)
-        self._own: dict[tuple[Any, Any], dict[str, pd.DataFrame]] = {}
-        self._opened: dict[tuple[Any, Any], Pictures] = {}
+        self._own: dict[Any, dict[str, pd.DataFrame]] = {}
+        self._opened: dict[Any, Pictures] = {}
         self.choose(**dict(zip(FIELDS, wanted, strict=False)))
 
     def choose(self, **wanted: str) -> None:
-        """Change the choice; a value that is not there is replaced by the default, and this said.
+        """Change the choice; what is not there gives way to the default, and `said` says so.
 
         Raises:
             ReblurError: a name that is none of FIELDS.
@@ -55,94 +58,93 @@ class Explorer:
             raise ReblurError(f"{', '.join(unknown)}: choose one of {', '.join(FIELDS)}.")
         before, self.said = dict(self.choice), ""
         for field in FIELDS:
-            options = self.options(field)
-            value = wanted.get(field) or before[field]
-            if value not in options:
-                self.choice[field] = self._default(field, options)
-                if wanted.get(field):
-                    word, instead = field.replace("_", " "), self.choice[field]
-                    self.said += f"There is no {word} {value!r} here; {instead!r} is shown. "
-            else:
-                self.choice[field] = value
-            if field == "chapter" and (self._home != (before["profile"], before["chapter"])):
+            options, asked = self.options(field), wanted.get(field)
+            value = asked or before[field]
+            self.choice[field] = value if value in options else next(iter(options), None)
+            if asked and asked != self.choice[field]:
+                word = f"as {field.upper()}" if len(field) == 1 else f"as {field.replace('_', ' ')}"
+                self.said += f"There is no {asked!r} here {word}; {self.choice[field]!r} is shown. "
+            if field == "chapter" and self._home != (before["profile"], before["chapter"]):
                 self._read()
         changed = {field for field in FIELDS if before[field] != self.choice[field]}
         for listener in self.listeners if changed else []:
             listener(changed)
 
     def options(self, field: str) -> list[str]:
-        """What can be chosen of a field, given the fields before it."""
+        """What can be chosen of a field, given the fields before it; the default first."""
+        profile = self.choice["profile"]
         if field == "profile":
-            return [p for p in self.params.profiles if self._done(p)] or list(self.params.profiles)
+            scored = {name: self._scored(name) for name in self.params.profiles}
+            done = sorted((name for name in scored if scored[name]), key=lambda n: -scored[n])
+            return done or list(scored)
         if field == "chapter":
-            chapters = self.params.profile(self.profile).chapters
-            return [c for c in chapters if self._done(self.profile, c)] or chapters
+            chapters = list(self.params.profile(profile).chapters)
+            return [name for name in chapters if self._scored(profile, name)] or chapters
         if field == "image":
             return list(self.images().index)
-        here = self.scores[self.scores["variant"] != BLURRED]
+        rows = self.scores[self.scores["variant"] != BLURRED]
+        rows = rows[rows["metric"] != BLUR_LENGTH]
         if field == "test_set":
-            return list(dict.fromkeys(here["dataset"]))
-        here = here[here["dataset"] == self.choice["test_set"]]
+            return list(dict.fromkeys(rows["dataset"]))
+        rows = rows[rows["dataset"] == self.choice["test_set"]]
         if field == "metric":
-            return list(dict.fromkeys(here["metric"]))
-        here = here[here["metric"] == self.choice["metric"]]
-        names = list(dict.fromkeys(here["label"]))
-        others = [name for name in names if name != self.choice["a"]]
-        return names if field == "a" else others + [BLURRED_INPUT] * bool(names)
-
-    @property
-    def profile(self) -> str:
-        return str(self.choice["profile"])
+            return list(dict.fromkeys(rows["metric"]))
+        rows = rows[rows["metric"] == self.choice["metric"]]
+        means = self._sign * rows.groupby("label")["value"].mean()
+        names = list(means.sort_values(ascending=False, kind="stable").index)
+        if field == "b" and names:
+            return [name for name in names if name != self.choice["a"]] + [BLURRED_INPUT]
+        return names
 
     def images(self) -> pd.DataFrame:
-        """`explore_frames.differences` of A and B; empty where one of them is not there."""
-        here = self._here()
-        a, b = str(self.choice["a"]), str(self.choice["b"])
-        known = here[(here["metric"] == self.measure) & (here["variant"] == BLURRED)]
-        measure = known.set_index("image")["value"]
+        """A row an image that A and B were both scored on, means over seeds, the best of A first.
+
+        Columns: photograph, the scores of the blurred input, A and B; `difference`, by which A is
+        better than B; `gain_a` and `gain_b` over the blurred input; `measure` of how hard it is
+        (see `measured_by`).
+        """
+        here = self.scores[self.scores["dataset"] == self.choice["test_set"]]
         rows = here[here["metric"] == self.choice["metric"]]
-        return differences(rows, a, b, measure)
+        a, b = self.choice["a"], self.choice["b"]
+        names = list(dict.fromkeys([BLURRED_INPUT, a, b]))
+        table = rows.groupby(["image", "label"])["value"].mean().unstack().reindex(columns=names)
+        blurred, ours, theirs = (self._sign * table[name] for name in (BLURRED_INPUT, a, b))
+        table["difference"] = ours - theirs
+        table["gain_a"], table["gain_b"] = ours - blurred, theirs - blurred
+        lengths = here[here["metric"] == BLUR_LENGTH].groupby("image")["value"].mean()
+        table["measure"] = lengths if self.measured_by == BLUR_LENGTH else table[BLURRED_INPUT]
+        homes = rows.drop_duplicates("image").set_index("image")["photograph"]
+        table.insert(0, "photograph", homes)
+        table = table[np.isfinite(table["difference"])].rename_axis(columns=None)
+        return table.sort_values("difference", ascending=False, kind="stable")
 
     @property
-    def measure(self) -> str:
-        """What says how hard an image is (`explore_frames.measure_of`)."""
-        return measure_of(self._here(), str(self.choice["metric"]))
+    def measured_by(self) -> str:
+        """How hard an image is: BLUR_LENGTH where it is known, else the blurred input's score."""
+        here = self.scores[self.scores["dataset"] == self.choice["test_set"]]
+        return BLUR_LENGTH if BLUR_LENGTH in set(here["metric"]) else str(self.choice["metric"])
 
     def curves(self) -> pd.DataFrame:
         """`read_curves` of A and B, with `label`."""
-        shown = {
-            name: self.runs.get(str(name), []) for name in (self.choice["a"], self.choice["b"])
-        }
-        return pd.concat(
-            read_curves(results_folder(self.profile), r).assign(label=n) for n, r in shown.items()
-        )
+        root, names = results_folder(self.choice["profile"]), (self.choice["a"], self.choice["b"])
+        return pd.concat(read_curves(root, self.runs.get(n, [])).assign(label=n) for n in names)
 
-    def pair(self, image: str) -> Pair:
-        """The blurred and the sharp picture of an image of the test set.
+    def psnr(self, image: str) -> dict[str, float]:
+        """Name → PSNR of an image in dB, means over the seeds."""
+        here = self.scores[self.scores["dataset"] == self.choice["test_set"]]
+        here = here[(here["metric"] == "psnr") & (here["image"] == image)]
+        return here.groupby("label")["value"].mean().to_dict()
+
+    def pictures(self, image: str, side: int) -> "dict[str, Picture | None]":
+        """The square of at most `side` pixels in which the blur took most detail: of the blurred
+        picture, of what A and B make of it (None without weights), and of the sharp one, if any.
 
         Raises:
             ReblurError: the pictures of the test set are not here.
         """
-        return self._pictures.pair(str(self.choice["test_set"]), image)
-
-    def versions(self, pair: Pair, make: bool = True) -> dict[str, Picture | None]:
-        """The blurred picture, what A and B make of it (None where that was neither kept nor can
-        be made) and, where there is one, the sharp picture.
-
-        Args:
-            make: whether weights restore what was not kept.
-        """
-        names = [str(self.choice[field]) for field in ("test_set", "a", "b")]
-        restored = partial(self._pictures.restored, names[0], pair=pair, make=make)
-        found = {name: restored(name) for name in names[1:] if name != BLURRED_INPUT}
-        truth = {} if pair.sharp is pair.blurred else {"sharp": pair.sharp}
-        return {BLURRED_INPUT: pair.blurred, **found, **truth}
-
-    def psnr(self, image: str) -> dict[str, float]:
-        """Name → PSNR of an image in dB, means over the seeds."""
-        here = self._here()
-        here = here[(here["metric"] == "psnr") & (here["image"] == image)]
-        return here.groupby("label")["value"].mean().to_dict()
+        names = [self.choice[field] for field in ("a", "b") if self.choice[field] != BLURRED_INPUT]
+        views = self._pictures.square(self.choice["test_set"], image, side, names)
+        return {BLURRED_INPUT: views.pop(BLURRED), **views}
 
     def add_results(self, folder: str | Path) -> None:
         """Show one's own results in every view, under the folder's name, as A.
@@ -158,42 +160,55 @@ class Explorer:
         scores = self._pictures.add(folder, name, self.options("test_set"))
         self._own.setdefault(self._home, {})[name] = scores
         self._read()
-        first, shown = scores["dataset"][0], self.choice["test_set"]
-        self.choose(test_set=shown if shown in set(scores["dataset"]) else first, a=name)
+        shown, scored = self.choice["test_set"], list(scores["dataset"])
+        self.choose(test_set=shown if shown in scored else scored[0], a=name)
 
     @property
-    def _home(self) -> tuple[str | None, str | None]:
+    def _home(self) -> tuple[str, str]:
         """What one's own results and opened pictures belong to."""
         return self.choice["profile"], self.choice["chapter"]
 
-    def _here(self) -> pd.DataFrame:
-        return self.scores[self.scores["dataset"] == self.choice["test_set"]]
+    @property
+    def _sign(self) -> int:
+        return -1 if self.choice["metric"] in LOWER_IS_BETTER else 1
+
+    @property
+    def _pictures(self) -> "Pictures":
+        from reblur.study.explore_pictures import Pictures  # with it torch, which takes its time
+
+        if self._home not in self._opened:
+            self._opened[self._home] = Pictures(self.params, self._home[0], self.runs)
+        return self._opened[self._home]
 
     def _read(self) -> None:
-        profile, chapter = map(str, self._home)
-        self.runs = named_runs(self.params, profile, chapter)
-        self.scores = read_labelled(
-            results_folder(self.profile), self.runs, self._own.get(self._home, {})
-        )
-        if self._home not in self._opened:
-            self._opened[self._home] = Pictures(self.params, profile, self.runs)
-        self._pictures = self._opened[self._home]
+        profile, chapter = self._home
+        module = _module(chapter)
+        runs = module.runs(self.params, profile)
+        names = {run.slug: module.label(run.as_dict()) for run in runs}
+        shared = Counter(names.values())
+        names = {s: n if shared[n] == 1 else f"{n} ({s})" for s, n in names.items()}
+        self.runs: dict[str, list[Run]] = {name: [] for name in names.values()}
+        for run in runs:
+            self.runs[names[run.slug]].append(run)
+        scores = read_scores(results_folder(profile), runs)
+        fields = list(CONFIGURATION_FIELDS)
+        places = scores.groupby(fields, sort=False, dropna=False, observed=True).ngroup()
+        given = {BLURRED: BLURRED_INPUT}
+        rows = scores.loc[~places.duplicated(), fields].astype(object)
+        rows = rows.where(rows.notna(), None).to_dict("records")
+        labels = [given.get(row["variant"]) or names[Run(**row, seed=0).slug] for row in rows]
+        tables = [scores.assign(label=np.array(labels, dtype=object)[places])]
+        for name, own in self._own.get(self._home, {}).items():
+            tables.append(own.assign(chapter=chapter, variant=name, label=name, seed=0))
+        self.scores = pd.concat(tables, ignore_index=True)
 
-    def _done(self, profile: str, chapter: str | None = None) -> int:
+    def _scored(self, profile: str, chapter: str | None = None) -> int:
         """How many runs of a profile (and a chapter) were scored."""
-        runs = [r for r in all_runs(self.params, profile) if chapter in (None, r.chapter)]
+        chapters = [chapter] if chapter else self.params.profile(profile).chapters
+        runs = [run for name in chapters for run in _module(name).runs(self.params, profile)]
         folder = results_folder(profile)
         return sum((folder / run.folder / "scores.csv").is_file() for run in runs)
 
-    def _default(self, field: str, options: list[str]) -> str | None:
-        """The profile with most runs, the best configuration and the next one; else the first."""
-        if not options:
-            return None
-        if field == "profile":
-            return max(options, key=self._done)
-        if field in ("a", "b"):
-            here = self._here()
-            here = here[(here["metric"] == self.choice["metric"]) & (here["variant"] != BLURRED)]
-            means = here.groupby("label")["value"].mean() * sign_of(self.choice["metric"])
-            return str(means.reindex(options).fillna(-np.inf).idxmax())
-        return options[0]
+
+def _module(chapter: str) -> Any:
+    return importlib.import_module(f"reblur.study.chapters.{chapter}")

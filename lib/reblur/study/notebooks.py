@@ -12,6 +12,7 @@ import ast
 import base64
 import io
 import os
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +26,8 @@ from reblur.files import atomic_path
 VOLATILE = ("papermill", "execution", "ExecuteTime")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PNG_LIMIT = 150_000  # bytes; drawings are smaller, and sharper as PNG
+# Where this is installed, jsonschema builds a parser of addresses: over a second a notebook.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 #: Bytes of the path of a folder for sockets: a socket's path has 103 at most (macOS; Linux 107).
 SOCKET_FOLDER = 90
 

@@ -91,7 +91,7 @@ def merged(base: Any, change: Any, key: str = "") -> Any:
 
 def _check_names(params: Params, where: str) -> None:
     """Names of variants, tasks and their keys lead somewhere."""
-    from reblur.networks.names import DENOISERS, NETWORKS
+    from reblur.network_names import DENOISERS, NETWORKS
 
     for chapter in CHAPTERS:
         section = getattr(params, chapter)

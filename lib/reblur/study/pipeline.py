@@ -27,6 +27,7 @@ from reblur.errors import ReblurError
 from reblur.files import write_json, write_text
 from reblur.study.data.available import note_available
 from reblur.study.params import Params, read_params, results_folder
+from reblur.study.provenance import has_git
 from reblur.study.runs import all_runs, chapter_module, recipe, recipe_path
 
 HEADER = "# Written by `reblur plan` from params.yaml; edit that, and not this.\n"
@@ -34,11 +35,27 @@ KEPT = ("run.json", "scores.csv", "log.csv")  # a run's outputs; the rest may be
 
 
 def committed(root: Path, profile: str) -> bool:
-    """Whether git keeps a profile's results; those of the others are kept by DVC's cache."""
-    ignored = subprocess.run(
-        ["git", "check-ignore", "-q", f"results/{profile}/x"], cwd=root, capture_output=True
-    )
-    return ignored.returncode == 1
+    """Whether git keeps a profile's results; those of the others are kept by DVC's cache.
+
+    Without git (an unpacked archive) the exceptions of .gitignore tell.
+    """
+    command = ["git", "check-ignore", "-q", f"results/{profile}/x"]
+    try:
+        told = subprocess.run(command, cwd=root, capture_output=True).returncode
+    except OSError:  # no such program
+        told = 128
+    if told in (0, 1):
+        return told == 1
+    rules = root / ".gitignore"
+    lines = rules.read_text(encoding="utf-8").splitlines() if rules.is_file() else []
+    return f"!/results/{profile}/" in lines
+
+
+def prepare_dvc(root: Path) -> None:
+    """Let DVC work without git, which it refuses until it is told to."""
+    if not has_git(root):
+        print(f"{root}: no git here, so DVC is told to work without it; 'dvc exp' needs a clone.")
+        dvc(root, "config", "--local", "core.no_scm", "true")
 
 
 def pipeline_of(params: Params, profile: str) -> dict[str, Any]:
@@ -179,7 +196,8 @@ def plan(params: Params, profile: str, root: Path) -> None:
     asked: dict[str, bool] = {}
     for chapter in params.profile(profile).chapters:
         if data := getattr(params.profile(profile).part(chapter), "data", None):
-            asked |= dict.fromkeys(data.real.sets, data.real.download)
+            sets = (*data.real.sets, *["kohler"] * getattr(data, "kohler", False))
+            asked |= dict.fromkeys(sets, data.real.download)
     note_available(profile, asked)
     recipes: dict[str, Any] = {}
     for chapter in params.profile(profile).chapters:
@@ -222,6 +240,7 @@ def run_profile(root: Path, profile: str, jobs: int) -> int:
         The number of stages that failed.
     """
     write_pipeline(read_params(root / "params.yaml"), root)
+    prepare_dvc(root)
     if dvc(root, "repro", f"{profile}_plan").returncode != 0:
         return 1
     failed = 0

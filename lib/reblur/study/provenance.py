@@ -24,7 +24,7 @@ PACKAGE = Path(reblur.__file__).parent
 SENTENCES = ("reblur.errors", "reblur.faults")
 #: Modules that add nothing to what a result's identity holds anyhow: the names of networks (their
 #: options stand in the configuration), where data lie (their contents are hashed), sentences.
-APART = ("reblur", "reblur.networks.names", "reblur.datasets.catalogue", *SENTENCES)
+APART = ("reblur", "reblur.network_names", "reblur.datasets.catalogue", *SENTENCES)
 LIBRARIES = (
     "torch",
     "torchvision",
@@ -211,6 +211,11 @@ def code_state() -> dict[str, Any]:
         "commit": commit or "none",
         "dirty": None if status is None else bool(status),
     }
+
+
+def has_git(folder: Path) -> bool:
+    """Whether a folder stands in a clone, and there is a git to ask."""
+    return _git("rev-parse", "--show-toplevel", folder=folder) is not None
 
 
 def _git(*arguments: str, folder: Path) -> str | None:

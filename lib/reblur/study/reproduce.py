@@ -22,7 +22,7 @@ from reblur.study.data.available import trained_on
 from reblur.study.params import Params, prepare_machine
 from reblur.study.provenance import machine
 from reblur.study.rows import Run
-from reblur.study.runs import read_run, recipe, run_folder, tests_module, train
+from reblur.study.runs import read_run, recipe, run_folder, scored, train
 
 
 class _Enough(Exception):
@@ -91,7 +91,7 @@ def _whole(
     if sha256_of_file(weights) == facts["weights_sha256"]:
         return f"{run.name}: the same bytes ({_machines(facts)})."
     restorer = restorer_of(network, device=device, channels_last=True)
-    ours, _ = tests_module(run).score(restorer, network, made, device)
+    ours, _ = scored(run, restorer, network, made, device)
     theirs = pd.read_csv(run_folder(profile, run) / "scores.csv")
     means = [s[s["metric"] == "psnr"].groupby("dataset")["value"].mean() for s in (ours, theirs)]
     worst = (means[0] - means[1]).abs().max()

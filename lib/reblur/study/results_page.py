@@ -52,6 +52,12 @@ def _chapter(params: Params, profile: str, chapter: str) -> str:
         f"{len(done)} of {len(facts)} runs, {hours:.1f} hours of training. "
         f"{not_run(facts, module.label)}",
         "",
+    ]
+    if not sets:  # real images of low quality alone
+        return "\n".join(
+            [*lines, "Its test images have no known truth; the report shows them.", ""]
+        )
+    lines += [
         f"| {' | '.join(['', *(module.DATASETS.get(name, name) for name in sets)])} |",
         "|---" * (len(sets) + 1) + "|",
     ]

@@ -19,14 +19,14 @@ from torch import nn
 from reblur.datasets.defocus.synthesis import DefocusOptions
 from reblur.datasets.motion.options import MotionBlurOptions
 from reblur.errors import ReblurError
-from reblur.evaluation.scoring import do_nothing, restorer_of
+from reblur.evaluation.scoring import Restorer, do_nothing, restorer_of
 from reblur.files import atomic_path, sha256_of_file, sha256_of_value, write_json, write_text
 from reblur.losses.reblurring import DefocusObjective
+from reblur.network_names import NETWORKS, class_of
 from reblur.networks import network_options
 from reblur.networks.complexity import count_macs, count_parameters
-from reblur.networks.names import NETWORKS, class_of
 from reblur.networks.weights import save_network
-from reblur.study.data.available import data_hashes, noted, trained_on
+from reblur.study.data.available import data_hashes, noted, refuse_changed, trained_on
 from reblur.study.params import Params, project_root, refuse_unknown, results_folder
 from reblur.study.provenance import code_hash, code_state, library_versions, machine
 from reblur.study.rows import Run, blurred_input
@@ -84,10 +84,11 @@ def training_code(run: Run, config: Mapping[str, Any]) -> list[str]:
     return ["reblur.study.training:train_network", class_of(run.network), *parts]
 
 
-def scoring_code(run: Run) -> list[str]:
+def scoring_code(run: Run, tests: Mapping[str, Any]) -> list[str]:
     """What the scores of a run follow from besides its weights."""
-    tests = chapter_module(run.chapter).TESTS
-    return ["reblur.evaluation.scoring:restorer_of", class_of(run.network), f"{tests}:score"]
+    module = chapter_module(run.chapter).TESTS
+    parts = ["reblur.evaluation.scoring:restorer_of", class_of(run.network), f"{module}:score"]
+    return parts + [f"{module}:score_benchmark"] * bool(tests.get("kohler"))
 
 
 def recipe(params: Params, profile: str, run: Run) -> dict[str, Any]:
@@ -119,7 +120,7 @@ def recipe(params: Params, profile: str, run: Run) -> dict[str, Any]:
         "identity": identity,
         "tests": tests,
         "test_data": known | data_hashes(set(tested) - set(known)),
-        "scored_by": code_hash(scoring_code(run)),
+        "scored_by": code_hash(scoring_code(run, tests)),
     }
 
 
@@ -208,7 +209,7 @@ def make_run(
         profile, run, made, device, **watching
     )
     restorer = restorer_of(network, device=device, channels_last=True)
-    scores, costs = tests_module(run).score(restorer, network, made, device)
+    scores, costs = scored(run, restorer, network, made, device)
     folder = run_folder(profile, run)
     write_long(scores, folder / "scores.csv")
     write_long(costs, folder / "cost.csv")
@@ -225,6 +226,19 @@ def train(made: Mapping[str, Any], device: str, folder: Path, **watching: Any) -
     return train_network(config, source, objective, held_out, folder, device, **watching)
 
 
+def scored(
+    run: Run, restorer: Restorer, network: nn.Module | None, made: Mapping[str, Any], device: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(scores, costs) of a restorer on the tests of the run's recipe; Köhler's benchmark, which has
+    a protocol of its own, where it is asked for."""
+    tests = tests_module(run)
+    found = tests.score(restorer, network, made, device)
+    if not made["tests"].get("kohler"):
+        return found
+    scores, costs = zip(found, tests.score_benchmark(restorer), strict=True)
+    return pd.concat(scores, ignore_index=True), pd.concat(costs, ignore_index=True)
+
+
 def train_run(
     profile: str, run: Run, made: Mapping[str, Any], device: str, **watching: Any
 ) -> tuple[nn.Module, dict[str, Any]]:
@@ -233,6 +247,7 @@ def train_run(
     Returns:
         The network, and what `run.json` says of the training.
     """
+    refuse_changed(made["data"])
     config, result = made["configuration"], train(made, device, scratch_folder(made), **watching)
     folder, weights = run_folder(profile, run), weights_path(profile, run)
     folder.mkdir(parents=True, exist_ok=True)
@@ -262,7 +277,7 @@ def score_blurred(profile: str, run: Run, made: Mapping[str, Any], device: str) 
     """Score the blurred input itself on the test sets of `run`'s recipe; what its chapter measures
     of the pairs themselves (`measures_of_pairs`) stands below."""
     tests = tests_module(run)
-    scores, _ = tests.score(do_nothing, None, made, device)
+    scores, _ = scored(run, do_nothing, None, made, device)
     if hasattr(tests, "measures_of_pairs"):
         scores = pd.concat([scores, tests.measures_of_pairs(made)], ignore_index=True)
     write_long(scores, run_folder(profile, blurred_input(run.chapter, run.task)) / "scores.csv")

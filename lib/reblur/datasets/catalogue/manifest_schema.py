@@ -115,7 +115,8 @@ class Manifest(Strict):
         folder: the folder under the data root, by default the name (two readings of one archive
             share it).
         mirror: the folder inside each `REBLUR_MIRROR` folder that holds the same files.
-        layout: how `reblur.datasets.images.pairs` reads it; `options` are the reader's.
+        layout: what it holds, or whose tree of pairs it is; `options` are its reader's (of pairs,
+            `reblur.datasets.images.own.find_pairs`).
         splits: of data brought by hand, split → scenes as '<the authors' split>/<scene>'; otherwise
             each file names its scene and split.
     """

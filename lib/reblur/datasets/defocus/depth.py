@@ -22,17 +22,6 @@ InverseDepth = Float32[np.ndarray, "h w"]
 LARGEST_MISSING_SHARE = 0.5
 
 
-def from_depth(depth: Float[np.ndarray, "h w"], name: str = "depth") -> InverseDepth:
-    """Inverse depth of a map in metres. +∞ is infinity; NaN, zero and negative values are missing
-    and are filled (`fill_missing`).
-
-    Raises:
-        ReblurError: more than half of the map is missing.
-    """
-    missing = ~(depth > 0)
-    return fill_missing(1 / np.where(missing, 1.0, depth), missing, name)
-
-
 def from_disparity(
     disparity: Float[np.ndarray, "h w"],
     focal_length_px: float,

@@ -117,26 +117,14 @@ def _files(name: str, split: str | None, readers: dict[str, Callable], what: str
 # Pairs, each function: (folder, split of the manifest) → files.
 
 
-def sdd(root: Path, split: str) -> list[PairFiles]:
-    """SDD: `train_patches/{gt,blur}` (512²) and `test/{gt,blur}`."""
-    base = root / {"train": "train_patches", "test": "test"}[split]
-    return _pairs(split, _partners(base / "blur", base / "gt"))
+def two_folders(**of_split: tuple[str, str]) -> Callable[[Path, str], list[PairFiles]]:
+    """Pairs of a folder of blurred and one of sharp images, named for each split."""
 
+    def read(root: Path, split: str) -> list[PairFiles]:
+        blurred, sharp = (root / name for name in of_split[split])
+        return [PairFiles(b.stem, b.stem, split, b, s) for b, s in _partners(blurred, sharp)]
 
-def dpdd(root: Path, split: str) -> list[PairFiles]:
-    """DPDD: `{train,val,test}_c/{source,target}`: the centre view of the dual-pixel sensor."""
-    base = root / {"train": "train_c", "validation": "val_c", "test": "test_c"}[split]
-    return _pairs(split, _partners(base / "source", base / "target"))
-
-
-def realdof(root: Path, split: str) -> list[PairFiles]:
-    """RealDOF: `{source,target}`, a test set."""
-    return _pairs(split, _partners(root / "source", root / "target"))
-
-
-def rtf(root: Path, split: str) -> list[PairFiles]:
-    """RTF: `image/0` (without noise) and `GT`, a test set."""
-    return _pairs(split, _partners(root / "image" / "0", root / "GT"))
+    return read
 
 
 def lfdof(root: Path, split: str) -> list[PairFiles]:
@@ -174,11 +162,17 @@ def focus_stack_pcb(root: Path, split: str) -> list[PairFiles]:
 
 
 PAIRS: dict[str, Callable[[Path, str], list[PairFiles]]] = {
-    "sdd": sdd,
-    "dpdd": dpdd,
-    "realdof": realdof,
+    "sdd": two_folders(
+        train=("train_patches/blur", "train_patches/gt"), test=("test/blur", "test/gt")
+    ),
+    "dpdd": two_folders(  # the centre view of the dual-pixel sensor
+        train=("train_c/source", "train_c/target"),
+        validation=("val_c/source", "val_c/target"),
+        test=("test_c/source", "test_c/target"),
+    ),
+    "realdof": two_folders(test=("source", "target")),
     "lfdof": lfdof,
-    "rtf": rtf,
+    "rtf": two_folders(test=("image/0", "GT")),  # without noise
     "ded": ded,
     "focus_stack_pcb": focus_stack_pcb,
 }
@@ -219,10 +213,6 @@ MAPS: dict[str, Callable[[Path, str], list[MapFiles]]] = {
     "rtf": rtf_maps,
     "ded": ded_maps,
 }
-
-
-def _pairs(split: str, partners: Sequence[tuple[Path, Path]]) -> list[PairFiles]:
-    return [PairFiles(b.stem, b.stem, split, b, s) for b, s in partners]
 
 
 def _partners(first: Path, second: Path, pattern: str = "*") -> list[tuple[Path, Path]]:

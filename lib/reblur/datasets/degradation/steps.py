@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from reblur.datasets.degradation import noise
 from reblur.datasets.degradation.jpeg import jpeg as through_jpeg
 from reblur.datasets.degradation.kernels import Kernel, convolve, values
+from reblur.datasets.degradation.noise import drawn
 from reblur.randomness import key
 
 Range = tuple[float, float]
@@ -123,30 +123,16 @@ def _resize(images: Images, steps: Sequence[Step]) -> Images:
     )
 
 
-def _gaussian_noise(images: Images, steps: Sequence[Step]) -> Images:
-    noisy = noise.gaussian_noise(images, *_columns(steps, "sigma", "grey", "key"))
-    return noisy.clamp(0, 1)
-
-
-def _poisson_noise(images: Images, steps: Sequence[Step]) -> Images:
-    noisy = noise.poisson_noise(images, *_columns(steps, "strength", "grey", "key"))
-    return noisy.clamp(0, 1)
-
-
-def _covariance_noise(images: Images, steps: Sequence[Step]) -> Images:
-    return noise.covariance_noise(images, *_columns(steps, "covariance", "key")).clamp(0, 1)
-
-
-def _columns(steps: Sequence[Step], *names: str) -> list[list[Any]]:
-    return [[step[name] for step in steps] for name in names]
+def _noise(images: Images, steps: Sequence[Step]) -> Images:
+    pairs = zip(steps, images.clamp(0, 1).cpu(), strict=True)
+    noise = torch.stack([drawn(step, image).expand(3, -1, -1) for step, image in pairs])
+    return (images + noise.to(images.device)).clamp(0, 1)
 
 
 _STEPS: dict[str, Callable[[Images, Sequence[Step]], Images]] = {
     "blur": _blur,
     "resize": _resize,
     "decimate": lambda images, steps: images[..., :: steps[0]["factor"], :: steps[0]["factor"]],
-    "gaussian_noise": _gaussian_noise,
-    "poisson_noise": _poisson_noise,
-    "covariance_noise": _covariance_noise,
-    "jpeg": lambda images, steps: through_jpeg(images, *_columns(steps, "quality")),
+    **dict.fromkeys(("gaussian_noise", "poisson_noise", "covariance_noise"), _noise),
+    "jpeg": lambda images, steps: through_jpeg(images, [step["quality"] for step in steps]),
 }

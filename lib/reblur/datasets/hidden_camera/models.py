@@ -8,9 +8,15 @@ from dataclasses import dataclass
 Range = tuple[float, float]
 
 
+_COLOURS = ((1.62, -0.48, -0.14), (-0.22, 1.48, -0.26), (0.02, -0.54, 1.52))
+_STRONGER = ((1.65, -0.50, -0.15), (-0.23, 1.51, -0.28), (0.02, -0.57, 1.55))
+_WARMER = ((1.64, -0.49, -0.15), (-0.20, 1.46, -0.26), (0.04, -0.52, 1.48))
+
+
 @dataclass(frozen=True)
 class Camera:
-    """What one camera is made of. (low, high) is drawn uniformly for every shot.
+    """What one camera is made of. (low, high) is drawn uniformly for every shot; the defaults are
+    of a small-sensor camera whose lens cannot follow its pixels.
 
     Wavefront errors are root mean squares in waves of green light. h is how far from the frame's
     middle the picture lies, 1 at the corner; its direction turns coma and astigmatism.
@@ -45,78 +51,43 @@ class Camera:
         quality: of the JPEG, whole numbers, 4:2:0.
     """
 
-    pitch: float
-    f_number: float
-    focal_length: float
-    frame: float
-    focus: Range
-    spherical: float
-    decentring: tuple[float, float]
-    coma: float
-    astigmatism: float
-    trefoil: tuple[float, float]
-    chromatic_focus: tuple[float, float]
-    lateral_colour: float
-    shake: Range
-    exposure_time: Range
-    exposure: Range
-    shading: float
-    electrons: float
-    read_noise: float
-    balance: tuple[float, float]
-    balance_error: float
-    matrix_in: tuple[tuple[float, float, float], ...]
-    matrix_out: tuple[tuple[float, float, float], ...]
-    contrast: float
-    chroma_sigma: float
-    coring: float
-    sharpening: tuple[float, float]
-    quality: tuple[int, int]
+    pitch: float = 1.75
+    f_number: float = 2.8
+    focal_length: float = 2900.0
+    frame: float = 2000.0
+    focus: Range = (-0.05, 0.20)
+    spherical: float = 0.05
+    decentring: tuple[float, float] = (0.04, -0.03)
+    coma: float = 0.09
+    astigmatism: float = 0.10
+    trefoil: tuple[float, float] = (0.03, 0.02)
+    chromatic_focus: tuple[float, float] = (0.06, -0.08)
+    lateral_colour: float = 0.25
+    shake: Range = (0.0, 0.0)
+    exposure_time: Range = (0.01, 0.01)
+    exposure: Range = (0.96, 1.03)
+    shading: float = 0.08
+    electrons: float = 4000.0
+    read_noise: float = 3.0
+    balance: tuple[float, float] = (1.9, 1.6)
+    balance_error: float = 0.012
+    matrix_in: tuple[tuple[float, float, float], ...] = _COLOURS
+    matrix_out: tuple[tuple[float, float, float], ...] = _STRONGER
+    contrast: float = 0.1
+    chroma_sigma: float = 1.3
+    coring: float = 0.015
+    sharpening: tuple[float, float] = (1.5, 1.4)
+    quality: tuple[int, int] = (72, 88)
 
-
-_COLOURS = ((1.62, -0.48, -0.14), (-0.22, 1.48, -0.26), (0.02, -0.54, 1.52))
-_STRONGER = ((1.65, -0.50, -0.15), (-0.23, 1.51, -0.28), (0.02, -0.57, 1.55))
-_WARMER = ((1.64, -0.49, -0.15), (-0.20, 1.46, -0.26), (0.04, -0.52, 1.48))
 
 CAMERAS = {
-    # a small-sensor camera whose lens cannot follow its pixels
-    "superres": Camera(
-        pitch=1.75,
-        f_number=2.8,
-        focal_length=2900.0,
-        frame=2000.0,
-        focus=(-0.05, 0.20),
-        spherical=0.05,
-        decentring=(0.04, -0.03),
-        coma=0.09,
-        astigmatism=0.10,
-        trefoil=(0.03, 0.02),
-        chromatic_focus=(0.06, -0.08),
-        lateral_colour=0.25,
-        shake=(0.0, 0.0),
-        exposure_time=(0.01, 0.01),
-        exposure=(0.96, 1.03),
-        shading=0.08,
-        electrons=4000.0,
-        read_noise=3.0,
-        balance=(1.9, 1.6),
-        balance_error=0.012,
-        matrix_in=_COLOURS,
-        matrix_out=_STRONGER,
-        contrast=0.1,
-        chroma_sigma=1.3,
-        coring=0.015,
-        sharpening=(1.5, 1.4),
-        quality=(72, 88),
-    ),
+    "superres": Camera(),
     # a telephone in the evening, held in one hand
     "deblur": Camera(
         pitch=1.4,
         f_number=2.0,
         focal_length=3000.0,
         frame=2500.0,
-        focus=(-0.05, 0.20),
-        spherical=0.05,
         decentring=(0.05, 0.03),
         coma=0.10,
         astigmatism=0.12,
@@ -125,17 +96,9 @@ CAMERAS = {
         lateral_colour=0.3,
         shake=(0.8, 3.0),
         exposure_time=(0.04, 0.07),
-        exposure=(0.96, 1.03),
-        shading=0.08,
         electrons=3000.0,
-        read_noise=3.0,
         balance=(1.7, 1.8),
-        balance_error=0.012,
-        matrix_in=_COLOURS,
-        matrix_out=_STRONGER,
-        contrast=0.1,
         chroma_sigma=1.5,
-        coring=0.015,
         sharpening=(1.7, 1.2),
         quality=(75, 90),
     ),
@@ -148,10 +111,7 @@ CAMERAS = {
         focus=(0.0, 0.25),
         spherical=0.06,
         decentring=(-0.03, 0.05),
-        coma=0.09,
-        astigmatism=0.10,
         trefoil=(0.02, 0.03),
-        chromatic_focus=(0.06, -0.08),
         lateral_colour=0.35,
         shake=(0.0, 1.0),
         exposure_time=(0.02, 0.03),
@@ -161,9 +121,7 @@ CAMERAS = {
         read_noise=3.5,
         balance=(1.3, 2.5),
         balance_error=0.02,
-        matrix_in=_COLOURS,
         matrix_out=_WARMER,
-        contrast=0.1,
         chroma_sigma=2.0,
         coring=0.03,
         sharpening=(1.8, 1.5),

@@ -1,7 +1,7 @@
 """The bytes of an image file → its pixels; `reblur.datasets.images.files` is the door.
 
-Pillow decodes what it knows whole. Three kinds it would hand out with less than is in them, and
-they are read here (PNM of any maximum, PNG of 16 bits) or in `tiff`.
+Pillow decodes what it knows whole. Some kinds it would hand out with less than is in them, and
+they are read here (PNM of any maximum, PNG and JPEG 2000 of more than 8 bits) or in `tiff`.
 """
 
 import io
@@ -35,6 +35,8 @@ _RAW = (
 )
 #: Suffixes of camera raw files; many of them are TIFFs whose first picture is a thumbnail.
 RAW_SUFFIXES = frozenset(f".{name}" for name in _RAW.split())
+# What Pillow opens and is no picture: pages, films, drawings and fields of numbers.
+OTHER = frozenset(("BUFR", "EPS", "FITS", "FLI", "GRIB", "HDF5", "MPEG", "PDF", "WMF"))
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 
 
@@ -77,15 +79,28 @@ def decode(data: bytes, path: Path) -> Pixels:
             "convert it to JPEG."
         )
     with open_image(io.BytesIO(data)) as image:
+        if image.format in OTHER:
+            raise UnidentifiedImageError(image.format)
         # Decoding by Pillow also proves a file whole: OpenCV fills what is missing with grey.
         image.load()
         orientation = orientation_of(image)
-        depth = data[24] if image.format == "PNG" else 8  # in the IHDR chunk
+        depth = _depth(data, image.format)
         if depth in (2, 4) and "transparency" in image.info and image.mode == "L":
             image.info["transparency"] *= 255 // (2**depth - 1)  # the grey has 8 bits already
         if depth <= 8:
             return Pixels(*_by_pillow(image, path), orientation)
+        if image.format == "JPEG2000":
+            return Pixels(*_split(_by_opencv(data, depth)), orientation)
     return Pixels(*_png_of_16_bits(data), orientation)
+
+
+def _depth(data: bytes, file_format: str | None) -> int:
+    """Bits a sample, where a format has a choice that Pillow does not hand on."""
+    if file_format == "PNG":
+        return data[24]  # in the IHDR chunk
+    if file_format == "JPEG2000":
+        return (data[data.index(b"\xff\x4f\xff\x51") + 42] & 0x7F) + 1  # in the SIZ marker
+    return 8
 
 
 def open_image(source: Path | io.BytesIO) -> Image.Image:
@@ -199,21 +214,32 @@ def _png_of_16_bits(data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
 
     OpenCV sees the pixels alone: of other chunks libpng would print its opinion.
     """
-    import cv2
-
     chunks = list(png_chunks(data))
     bare = b"".join(chunk for kind, chunk in chunks if kind in (b"IHDR", b"IDAT", b"IEND"))
+    colour, alpha = _split(_by_opencv(data[:8] + bare, 16))
+    for kind, chunk in chunks:
+        if kind == b"tRNS" and alpha is None:  # one colour that is transparent
+            key = np.frombuffer(chunk[8:-4], ">u2")
+            alpha = np.where((colour == key).all(axis=2), 0, 65535).astype(np.uint16)
+    return colour, alpha
+
+
+def _by_opencv(data: bytes, bits: int) -> np.ndarray:
+    """(H, W, C) uint16 over the whole range; Pillow gives the upper 8 bits of such samples."""
+    import cv2
+
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    decoded = cv2.imdecode(np.frombuffer(data[:8] + bare, np.uint8), cv2.IMREAD_UNCHANGED)
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
         raise UnidentifiedImageError("not decoded")
     decoded = np.atleast_3d(decoded)
+    if bits < 16:
+        decoded = (decoded * (65535 / (2**bits - 1))).round().astype(np.uint16)
+    return decoded
+
+
+def _split(decoded: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Colour and alpha of OpenCV's grey, grey and alpha, BGR or BGRA."""
     channels = decoded.shape[2]
-    colour = decoded[..., 2::-1] if channels > 2 else decoded[..., :1].repeat(3, axis=2)  # BGR
-    if channels in (2, 4):
-        return colour, decoded[..., -1]
-    for kind, chunk in chunks:
-        if kind == b"tRNS":  # one colour that is transparent
-            key = np.frombuffer(chunk[8:-4], ">u2")
-            return colour, np.where((colour == key).all(axis=2), 0, 65535).astype(np.uint16)
-    return colour, None
+    colour = decoded[..., 2::-1] if channels > 2 else decoded[..., :1].repeat(3, axis=2)
+    return colour, decoded[..., -1] if channels in (2, 4) else None

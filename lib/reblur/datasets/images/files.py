@@ -28,6 +28,7 @@ from torch import Tensor
 
 from reblur.datasets.images.decoding import (
     MAX_MEGAPIXELS,
+    OTHER,
     Pixels,
     decode,
     heic_is_readable,
@@ -37,8 +38,6 @@ from reblur.datasets.images.writing import FORMATS, write_image
 from reblur.errors import ReblurError
 
 HEIC_SUFFIXES = frozenset((".heic", ".heif", ".hif"))
-# What Pillow opens and is no picture: pages, films, drawings and fields of numbers.
-_OTHER = frozenset(("BUFR", "EPS", "FITS", "FLI", "GRIB", "HDF5", "MPEG", "PDF", "WMF"))
 
 # EXIF orientation → what brings it upright: flip rows, flip columns, then transpose.
 UPRIGHT = {
@@ -137,7 +136,7 @@ def is_image(path: Path) -> bool:
 def suffixes() -> frozenset[str]:
     """The suffixes of pictures that Pillow reads here, of HEIC if pillow-heif is installed."""
     known = Image.registered_extensions().items()
-    found = {suffix for suffix, kind in known if kind in Image.OPEN and kind not in _OTHER}
+    found = {suffix for suffix, kind in known if kind in Image.OPEN and kind not in OTHER}
     return frozenset(found | (HEIC_SUFFIXES if heic_is_readable() else set()))
 
 

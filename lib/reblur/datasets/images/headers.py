@@ -1,12 +1,13 @@
 """Pairs looked at without decoding them: the header and the end of every file, once."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
+from tqdm import tqdm
 
 from reblur.datasets.images.decoding import ORIENTATION
 from reblur.datasets.images.files import read_image
@@ -41,9 +42,9 @@ def look_at_pairs(pairs: Sequence[PairFiles], *, progress: bool = False) -> Look
     sizes: dict[str, tuple[int, int]] = {}
     problems: dict[Path, Problem] = {}
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for pair, found in zip(
-            pairs, _bar(pool.map(_look, pairs), len(pairs), progress), strict=True
-        ):
+        quiet = None if progress else True  # None: only on a terminal
+        done = tqdm(pool.map(_look, pairs), "headers", len(pairs), unit="pair", disable=quiet)
+        for pair, found in zip(pairs, done, strict=True):
             if isinstance(found, tuple):
                 sizes[pair.name] = found
             else:
@@ -87,10 +88,3 @@ def size_of(path: Path) -> tuple[int, int]:
         pass
     height, width, _ = read_image(path).shape
     return width, height
-
-
-def _bar(found: Iterable, total: int, progress: bool) -> Iterable:
-    from tqdm import tqdm
-
-    quiet = None if progress else True  # None: only on a terminal
-    return tqdm(found, total=total, desc="headers", unit="pair", disable=quiet)

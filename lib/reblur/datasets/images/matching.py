@@ -82,7 +82,7 @@ def match(
         key_of: a file's path inside its side, such as `beach/001.png` of `blur/beach/001.png`.
     """
     (left, first_twice), (right, second_twice) = (_unique(p, key_of) for p in (blurred, sharp))
-    twice = first_twice | second_twice
+    twice = first_twice.keys() | second_twice.keys()
     pairs: list[tuple[Path, Path]] = []
     for ease in (_exact, _without_case, _without_side):
         first, second = _by_key(left, key_of, ease), _by_key(right, key_of, ease)
@@ -91,7 +91,7 @@ def match(
                 pairs.append((first[key][0], second[key][0]))
         left -= {b for b, _ in pairs}
         right -= {s for _, s in pairs}
-    problems = list(twice.values())
+    problems = [*first_twice.values(), *second_twice.values()]
     for rest, partner in ((left, "sharp"), (right, "blurred")):
         lone = [path for path in rest if _exact(key_of(path).with_suffix("")) not in twice]
         problems += [Problem(path, f"has no {partner} partner") for path in lone]

@@ -14,6 +14,7 @@ Recognised, in part or nested in other folders too:
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from reblur.datasets.catalogue.contents import list_contents
@@ -59,10 +60,12 @@ class Found:
     passed_over: tuple[tuple[Path, str], ...]
 
 
-def find_pairs(folder: Path | str, blurred: str | None = None) -> Found:
+def find_pairs(folder: Path | str, blurred: str | None = None, within: str | None = None) -> Found:
     """Recognise the pairs in a folder, without opening an image.
 
     Args:
+        within: a pattern of its folders that are looked into (one of RealBlur's two cameras);
+            None: all.
         blurred: the name of the blurred folders to take where there are several beside one sharp
             folder, such as "blur_gamma" (GoPro's second reading); None: `blur` before others.
 
@@ -72,7 +75,11 @@ def find_pairs(folder: Path | str, blurred: str | None = None) -> Found:
     folder = Path(folder).expanduser()
     contents = list_contents(folder)
     passed = [(path, "hidden or of the system") for path in contents.passed_over]
-    images = _Images(path for path in contents.files if is_image(path))
+    images = _Images(
+        path
+        for path in contents.files
+        if is_image(path) and (within is None or fnmatchcase(path.parts[0], within))
+    )
     matched: list[tuple[Path, Path]] = []
     problems: list[Problem] = []
     layouts: list[str] = []

@@ -4,6 +4,7 @@
 test part; `<name>.sha256` beside it lists every file, as the command sha256sum does.
 """
 
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from reblur.datasets.catalogue.contents import FileFacts, content_hash, file_fac
 from reblur.datasets.catalogue.manifest_schema import Sha256, Strict
 from reblur.datasets.catalogue.manifests import manifest_names, manifests_folder, project_root
 from reblur.datasets.images.own import Found, Split, find_pairs, pairs_of_part, split
+from reblur.datasets.images.pair_sets import is_pair_set, open_pair_set
 from reblur.datasets.images.pairs import PairFolder
 from reblur.errors import ReblurError
 from reblur.files import write_text
@@ -74,19 +76,6 @@ def load_own(name: str) -> OwnSet:
         ) from error
 
 
-def is_own(named: str) -> bool:
-    """Whether a profile's `pairs` names a record, or a folder that is there.
-
-    A published data set goes before, and a set of made pairs (`pair_sets`) is no folder of one's
-    own.
-    """
-    if named in own_names():
-        return True
-    folder = own_folder(named)
-    made = (folder / "manifest.json").is_file() and (folder / "low").is_dir()
-    return named not in manifest_names() and folder.is_dir() and not made
-
-
 def own_folder(named: str) -> Path:
     """The folder behind a record's name or a path; a relative one counts from the project."""
     text = load_own(named).folder if named in own_names() else named
@@ -103,14 +92,26 @@ def open_own(named: str, part: str | None = None) -> PairFolder:
 
     Args:
         part: "train" or "test"; None: all. A recorded test part stays what it was, and scenes that
-            came later are trained on.
+            came later are trained on. A folder may also be one of made pairs (`pair_sets`).
 
     Raises:
         ReblurError: as `load_own` and `own.open_own_pairs`.
     """
-    recorded = load_own(named) if named in own_names() else None
-    found = find_pairs(own_folder(named), recorded.blurred if recorded else None)
-    return pairs_of_part(found, part, recorded.test_scenes if recorded else None)
+    folder = own_folder(named)
+    if is_pair_set(folder):
+        made = open_pair_set(folder)
+        found = Found(folder, None, "made pairs", tuple(made.files), (), ())
+        return made.only(pairs_of_part(found, part).names)
+    if named not in own_names():
+        return pairs_of_part(find_pairs(folder), part)
+    record = load_own(named)
+    if own_content(named) != record.content:
+        print(
+            f"{named}: its files are other than recorded and are used as they are now; 'reblur "
+            f"data verify {named}' tells which, 'reblur data add' records them.",
+            file=sys.stderr,
+        )
+    return pairs_of_part(find_pairs(folder, record.blurred), part, record.test_scenes)
 
 
 def write_record(name: str, found: Found) -> OwnSet:

@@ -4,18 +4,15 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from reblur.datasets.catalogue.manifest_schema import Manifest
-from reblur.datasets.catalogue.manifests import load_manifest, locate, refuse_unknown_split
 from reblur.datasets.images.crops import draw_crop, to_batch
 from reblur.datasets.images.files import read_image
-from reblur.datasets.images.layouts import KohlerImage, PairFiles, list_pairs, open_kohler
+from reblur.datasets.images.layouts import PairFiles
 from reblur.errors import ReblurError
 from reblur.randomness import numpy_generator
 
@@ -66,97 +63,6 @@ class PairFolder(Sequence):
 
     def __iter__(self) -> Iterator[Pair]:
         return (self[index] for index in range(len(self)))
-
-
-def open_pairs(
-    layout: str, root: Path | str, split: str | None = None, **options: str
-) -> PairFolder:
-    """Pairs under a folder in a published layout, or in a user's own two folders ("folders").
-
-    Args:
-        layout: one of `layouts.LAYOUTS`; the Köhler benchmark has `open_kohler`.
-        root: the data set's folder.
-        split: the authors' own name of a split; None: all that are there.
-        options: the layout's, see its function in `layouts`.
-
-    Raises:
-        ReblurError: see `layouts.list_pairs`.
-    """
-    return PairFolder(list_pairs(layout, Path(root), split, **options))
-
-
-def open_pairs_of(name: str, split: str | None = None) -> PairFolder:
-    """The pairs of a data set by its manifest, with the manifest's scenes and splits.
-
-    Args:
-        name: a manifest whose layout is one of pairs.
-        split: one of the manifest's splits; None: all of them.
-
-    Raises:
-        ReblurError: the data are absent, the split is unknown, the layout has no pairs, or a scene
-            stands in no split or in two.
-    """
-    manifest = load_manifest(name)
-    refuse_unknown_split(manifest, split)
-    if manifest.layout in ("photographs", "images", "weights", "kohler"):
-        raise ReblurError(
-            f"{name}: its layout is {manifest.layout!r}, which has no pairs; "
-            + ("read it by open_kohler." if manifest.layout == "kohler" else "name another set.")
-        )
-    folder = locate(manifest, split)
-    if manifest.files:
-        return PairFolder(_listed(manifest, folder, split))
-    wanted = manifest.split_names() if split is None else [split]
-    parts = {scene.split("/")[0] for part in wanted for scene in manifest.splits[part]}
-    files = [
-        pair
-        for part in sorted(parts)
-        for pair in list_pairs(manifest.layout, folder, part, **manifest.options)
-    ]
-    return PairFolder(_of_splits(manifest, files, wanted))
-
-
-def _listed(manifest: Manifest, folder: Path, split: str | None) -> list[PairFiles]:
-    """Pairs of a manifest that names every file: blur/<x> with sharp/<x>."""
-    paths = {file.path for file in manifest.files}
-    pairs = []
-    for file in manifest.files:
-        kind, _, rest = file.path.partition("/")
-        if kind != "blur" or split not in (None, file.split):
-            continue
-        if f"sharp/{rest}" not in paths:
-            raise ReblurError(
-                f"{manifest.name}: its manifest names {file.path} without sharp/{rest}; add it."
-            )
-        name = Path(rest).with_suffix("").as_posix().replace("/", "-")
-        scene = file.scene or name
-        pairs.append(
-            PairFiles(name, scene, file.split, folder / file.path, folder / "sharp" / rest)
-        )
-    return pairs
-
-
-def _of_splits(
-    manifest: Manifest, files: Sequence[PairFiles], wanted: Sequence[str]
-) -> list[PairFiles]:
-    """Those of `files` whose scene the manifest puts in a wanted split."""
-    kept: list[PairFiles] = []
-    split_of: dict[str, str] = {}
-    for pair in files:
-        split = manifest.split_of(pair.split, pair.scene)
-        if split is None:
-            raise ReblurError(
-                f"{manifest.name}: the scene {pair.split}/{pair.scene} stands in no split of the "
-                "manifest; remove it from the folder, or add it to the manifest."
-            )
-        if split_of.setdefault(pair.scene, split) != split:
-            raise ReblurError(
-                f"{manifest.name}: the scene {pair.scene} stands in two splits, "
-                f"{split_of[pair.scene]} and {split}; restore the authors' folders."
-            )
-        if split in wanted:
-            kept.append(pair)
-    return kept
 
 
 class PairCrops:
@@ -217,14 +123,3 @@ class PairCrops:
             self._kept[index] = pair
             self._bytes += size
         return pair
-
-
-__all__ = [
-    "KohlerImage",
-    "Pair",
-    "PairCrops",
-    "PairFolder",
-    "open_kohler",
-    "open_pairs",
-    "open_pairs_of",
-]

@@ -22,6 +22,8 @@ SPLITS = {
 
 # Names that tell their recording: GoPro's frames cut into patches, HIDE's people out of frames.
 _RECORDING = re.compile(r"(GOPR\d+(?:_\d+_\d+)?)", re.IGNORECASE)
+# `test_c` (DPDD), `train_data`, `val_set`: a part with a word that says nothing of scenes.
+_PART = re.compile(r"([a-z]+)[-_ ](?:c|l|r|data|set|images|imgs|pairs|crops|patches)")
 _LAST_NUMBER = re.compile(r"[-_. ]*\d+$")
 _REALBLUR = re.compile(r"RealBlur-[JR]_", re.IGNORECASE)  # both cameras show the same scenes
 
@@ -66,6 +68,8 @@ def _groups(names: Sequence[str]) -> list[str]:
 
 def name_pairs(folder: Path, matched: Sequence[tuple[Path, Path]]) -> list[PairFiles]:
     """Pairs with names, scenes and splits, which their paths tell."""
+    if not matched:
+        return []
     told = [_told_by(b, s) for b, s in matched]
     shared = _shared([parts[:-1] for _, parts in told])  # these say nothing
     if shared and recording_of(told[0][1][shared - 1]):
@@ -97,6 +101,7 @@ def _told_by(b: Path, s: Path) -> tuple[str | None, tuple[str, ...]]:
     for name in b.parts[:-1]:
         side = side_of_folder(name)
         word = plain(name) if side is None else side[0].partition("_")[0]
+        word = found[1] if (found := _PART.fullmatch(word)) else word
         if word in SPLITS:
             split_told = split_told or SPLITS[word]
         elif side is None:

@@ -17,11 +17,10 @@ import pandas as pd
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from reblur.datasets.images.files import read_image
 from reblur.errors import ReblurError
 from reblur.files import atomic_path
 from reblur.study.analysis.scores import Which, matching
-from reblur.study.rows import BLURRED, Run
+from reblur.study.rows import BLURRED
 
 RGB = UInt8[np.ndarray, "_ _ 3"]
 GAP, LETTERS = 6, 13  # pixels between pictures; height of the letters
@@ -59,19 +58,6 @@ class Panel:
 
     def _repr_jpeg_(self) -> bytes:
         return _jpeg(self.image, quality=92)
-
-
-def read_restored(root: Path, run: Run, dataset: str, image: str) -> RGB | None:
-    """What a run made of a test image; None where it was not kept.
-
-    It is kept as `<root>/pictures/<chapter>/<slug>-<seed>/<dataset>/<image>.png` or `.jpg`, or as
-    PNG in the run's folder, under `restored/<dataset>`.
-    """
-    kept = Path(root) / "pictures" / run.chapter / f"{run.slug}-{run.seed}" / dataset
-    paths = [kept / f"{image}.png", kept / f"{image}.jpg"]
-    paths.append(Path(root) / run.folder / "restored" / dataset / f"{image}.png")
-    found = next((path for path in paths if path.is_file()), None)
-    return read_image(found) if found else None
 
 
 def pick(
@@ -119,7 +105,7 @@ def crops(
     restoration and of the sharp photograph, with the PSNR of the whole image under each.
 
     Args:
-        restored: name for people → image; None where it was not kept.
+        restored: name for people → image; None where its weights are not here.
         psnr: name (and 'blurred input') → dB.
         side: of the crop in pixels.
     """
@@ -130,7 +116,7 @@ def crops(
     for name, image in named.items():
         score = f"\n{psnr[name]:.2f} dB" if name in psnr else ""
         if image is None:
-            row.append(Cell(None, f"{name}\nnot kept"))
+            row.append(Cell(None, f"{name}\nno weights here"))
         else:
             row.append(Cell(image[top : top + side, left : left + side], name + score))
     return row

@@ -34,8 +34,6 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import expit, logit, ndtri, stdtrit
 
-from reblur.randomness import numpy_generator
-
 LEVEL = 0.95
 DRAWS = 2000
 NOT_RUN = "not run"
@@ -176,6 +174,8 @@ def _groups(scores: np.ndarray, photographs: Sequence[str] | np.ndarray) -> np.n
 @lru_cache(maxsize=64)
 def _counts(key: str, units: int) -> np.ndarray:
     """(draws, units): how often each unit was drawn, in `units` draws with replacement."""
+    from reblur.randomness import numpy_generator  # with it torch, which takes seconds
+
     generator = numpy_generator(0, f"bootstrap/{key}", units)
     return generator.multinomial(units, np.full(units, 1 / units), size=DRAWS).astype(np.float64)
 

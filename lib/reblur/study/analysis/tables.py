@@ -17,7 +17,7 @@ import pandas as pd
 from reblur.files import atomic_path
 from reblur.study.analysis.statistics import NOT_RUN
 from reblur.study.analysis.summary import NOT_AVAILABLE
-from reblur.study.rows import CONFIGURATION_FIELDS
+from reblur.study.rows import BLURRED, CONFIGURATION_FIELDS
 
 Label = Callable[[Mapping[str, Any]], str]
 
@@ -28,6 +28,7 @@ METRICS: dict[str, tuple[str, str, int]] = {
     "psnr_detail": ("PSNR, detail", "dB", 2),
     "ssim": ("SSIM", "", 4),
     "ssim_matlab": ("SSIM (MATLAB)", "", 4),
+    "msssim": ("MSSIM", "", 4),
     "lpips": ("LPIPS", "", 4),
     "niqe": ("NIQE", "", 2),
     "seconds": ("time", "s/image", 3),
@@ -215,8 +216,9 @@ def _cell(table: Table, column: Column, row: Mapping[str, Any]) -> str:
         return f'<td class="text" data-value="{html.escape(text)}">{html.escape(text)}</td>'
     if _absent(value):
         measured = f"{column.key}_low" in table.frame
+        itself = column.signed and row.get("variant") == BLURRED  # it gains nothing over itself
         missing = NOT_RUN in str(row.get("note", ""))
-        word = NOT_RUN if missing else NOT_AVAILABLE if measured and not column.signed else "–"
+        word = NOT_RUN if missing else NOT_AVAILABLE if measured and not itself else "–"
         return f'<td class="number missing" data-value="">{word}</td>'
     form = f"{{:{'+' if column.signed else ''},.{column.digits}f}}"
     ends = [row.get(f"{column.key}_{end}", math.nan) for end in ("low", "high")]

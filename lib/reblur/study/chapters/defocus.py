@@ -1,6 +1,6 @@
 """Chapter 2: how far may a training pair be off, and what does reblurring win back?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -17,6 +17,7 @@ TITLE = "Reblurring-guided learning"
 DATA, TESTS = "reblur.study.data.triplets", "reblur.study.data.triplet_tests"
 
 BASELINE, FULL = "baseline", "full"
+STEPS = (BASELINE, "flow", "mask", "reblurring", FULL)  # each adds a term
 PAPER = "reblurring-guided learning (arXiv 2409.17792)"
 MARGIN = 0.1  # dB: what a misalignment 'costs' at least, fixed before any run
 LABELS = {
@@ -40,6 +41,8 @@ DATASETS = {
     "thin_lens_misaligned_raw": "drawn depth, misaligned truth, raw",
     "thin_lens_misaligned_to_input": "drawn depth, GT warped to input",
     "thin_lens_misaligned_to_output": "drawn depth, GT warped to output",
+    "thin_lens_pair": "drawn depth, from the pair",
+    "thin_lens_misaligned_pair": "drawn depth, from the misaligned pair",
     "measured_depth": "measured depth",
     "focus_stack_pcb_raw": "focus stack, raw",
     "focus_stack_pcb_to_input": "focus stack, GT warped to input",
@@ -67,25 +70,68 @@ def side_label(side: Side) -> str:
     return label({"variant": side} if isinstance(side, str) else dict(side))
 
 
-def claims(dataset: str, levels: list[int]) -> list[Claim]:
+def ladder_level(runs: Sequence[Run]) -> int:
+    """The misalignment (px) at which the steps of the method are compared: the largest at which a
+    profile trains all of them, or, where it leaves steps out, the largest of all."""
+    levels = [{run.level for run in runs if run.variant == step} for step in STEPS]
+    shared = set.intersection(*levels) if levels else set()
+    return max(shared or {run.level or 0 for run in runs})
+
+
+def claims(dataset: str, levels: Sequence[int], place: int) -> list[Claim]:
     """What is put to the test: what misalignment costs, what the method wins back, and each step.
 
     Args:
         dataset: the test set that decides; its truth is aligned.
         levels: the misalignments (px) that the profile trains at, ascending.
+        place: that of the comparison of the steps, `ladder_level`.
     """
-    largest = levels[-1]
-    place = f"at {largest} px" if largest else "on pairs as they are"
+    where = f"at {place} px" if place else "on pairs as they are"
 
-    def at(variant: str, level: int = largest) -> dict[str, Any]:
+    def at(variant: str, level: int = place) -> dict[str, Any]:
         if variant == BASELINE and not level:
             return {"variant": "aligned"}  # the baseline's own upper bound
         return {"variant": variant, "level": level}
 
-    def claim(key: str, text: str, source: str, *pairs: tuple[Side, ...], **more: Any) -> Claim:
-        return Claim(key, text, source, more.pop("kind", "greater"), pairs, dataset, **more)
+    def claim(key: str, text: str, *pairs: tuple[Side, ...], **more: Any) -> Claim:
+        source, kind = more.pop("source", "this study"), more.pop("kind", "greater")
+        return Claim(key, text, source, kind, pairs, dataset, **more)
 
     upper, lost, won = at(BASELINE, 0), at(BASELINE), at(FULL)
+    found = [
+        claim(
+            "useful",
+            f"The full method beats the blurred input, learned {where}.",
+            (won, BLURRED),
+            question=f"Does the full method beat the blurred input, learned {where}?",
+        )
+    ]
+    if place:
+        found.append(
+            claim(
+                "wins_back",
+                f"The baseline loses from {place} px of misalignment, and the full method wins "
+                "back more than half of that.",
+                (upper, lost),
+                (won, lost, upper),
+                question="Does reblurring-guided learning win back more than half of what a "
+                f"misalignment of {place} px costs?",
+            )
+        )
+    for level in filter(None, levels):
+        cost = f"A misalignment of {level} px costs the baseline more than {MARGIN:g} dB."
+        pair = (upper, at(BASELINE, level))
+        found.append(claim(f"cost_{level}", cost, pair, margin=MARGIN))
+    if place:
+        same = (
+            f"On aligned pairs the full method and the baseline differ by less than {MARGIN:g} dB."
+        )
+        pair = (at(FULL, 0), upper)
+        found.append(claim("harmless", same, pair, kind="within", margin=MARGIN))
+    if levels[-1] > place:
+        far = f"At {levels[-1]} px the full method still beats the baseline."
+        pair = (at(FULL, levels[-1]), at(BASELINE, levels[-1]))
+        found.append(claim("far", far, pair))
     steps = [
         ("flow", "Warping by flow is better than the baseline", "flow", BASELINE),
         ("mask", "The mask adds to warping", "mask", "flow"),
@@ -94,57 +140,36 @@ def claims(dataset: str, levels: list[int]) -> list[Claim]:
         ("matched", "Matched reblurring is better than the full method", "matched", FULL),
         ("prior", "The blur estimator helps", "reblurring", "reblurring_noprior"),
     ]
-    found = [
-        claim(
-            "useful",
-            f"The full method beats the blurred input, learned {place}.",
-            "this study",
-            (won, BLURRED),
-            question=f"Does the full method beat the blurred input, learned {place}?",
-        )
-    ]
-    if largest:
-        found += [
-            claim(
-                "wins_back",
-                f"The baseline loses from {largest} px of misalignment, and the full method wins "
-                "back more than half of that.",
-                "this study",
-                (upper, lost),
-                (won, lost, upper),
-                question="Does reblurring-guided learning win back more than half of what a "
-                f"misalignment of {largest} px costs?",
-            ),
-            *(
-                claim(
-                    f"cost_{level}",
-                    f"A misalignment of {level} px costs the baseline more than {MARGIN:g} dB.",
-                    "this study",
-                    (upper, at(BASELINE, level)),
-                    margin=MARGIN,
-                )
-                for level in levels
-                if level
-            ),
-            claim(
-                "harmless",
-                f"On aligned pairs the full method and the baseline differ by less than {MARGIN:g} "
-                "dB.",
-                "this study",
-                (at(FULL, 0), upper),
-                kind="within",
-                margin=MARGIN,
-            ),
-        ]
-    return found + [
+    found += [
         claim(
             key,
-            f"{text} {place}.",
-            "this study" if key == "matched" else PAPER,
+            f"{text} {where}.",
             (at(better), at(worse)),
+            source="this study" if key == "matched" else PAPER,
         )
         for key, text, better, worse in steps
     ]
+    return found + [
+        Claim(
+            f"map_{key}",
+            f"The map of matched reblurring, {text}.",
+            "this study",
+            "greater",
+            ((at("matched"), other),),
+            on,
+            metric,
+        )
+        for key, text, other, on, metric in (
+            ("pair", "from the misaligned pair, is nearer to the truth than the best even disc",
+             BLURRED, f"{DRAWN}_misaligned_pair", "mae"),
+            ("paper", "from the misaligned pair, is nearer to the truth than the full method's",
+             at(FULL), f"{DRAWN}_misaligned_pair", "mae"),
+            ("alone", "from the photograph alone, is nearer to the truth than one value everywhere",
+             BLURRED, DRAWN, "mae"),
+            ("cuhk", "from the photograph alone, finds what is out of focus on CUHK better than "
+             "local contrast", BLURRED, "cuhk_samples", "auc"),
+        )
+    ]  # fmt: skip
 
 
 def over_misalignment(rows: pd.DataFrame) -> pd.DataFrame:

@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from reblur.files import sha256_of_value
-from reblur.networks.names import DENOISERS, class_of
 from reblur.study.chapters.diffusion_claims import DATASETS, label, side_label
 from reblur.study.chapters.stages import plain_stages
-from reblur.study.data.available import data_hashes
 from reblur.study.params import Params, merged, refuse_unknown
 from reblur.study.provenance import code_hash
 from reblur.study.rows import Run
@@ -105,6 +103,9 @@ def target_names(target: Mapping[str, Any] | None) -> list[str]:
 
 def denoiser_recipe(params: Params, profile: str, task: str, seed: int) -> dict[str, Any]:
     """What makes a target's diffusion model: as the recipe of a run, `identity` included."""
+    from reblur.network_names import DENOISERS, class_of  # with them torch, which takes seconds
+    from reblur.study.data.available import data_hashes
+
     part = params.profile(profile).part(CHAPTER).denoiser
     domain, target = domain_of(params, profile, task), target_of(params, profile, task)
     made = {
@@ -132,6 +133,9 @@ def pairs_recipe(
 
     Only refined pairs follow from a diffusion model, and so from the seed.
     """
+    from reblur.network_names import class_of
+    from reblur.study.data.available import data_hashes
+
     domain, part = domain_of(params, profile, task), params.profile(profile).part(CHAPTER)
     images = data_hashes(domain["images"])
     highs = {"domain": domain, "data": images, "made_by": code_hash([f"{DATA}:high_images"])}

@@ -285,7 +285,7 @@ def data_names(config: dict[str, Any]) -> tuple[list[str], list[str]]:
     """(data sets that training reads, data sets that the test sets are made of)."""
     data, tests = config["data"], config["tests"]
     trained = [data["pairs"]] if data["pairs"] else data["photographs"]
-    tested = list(tests["real"]["sets"])
+    tested = list(tests["real"]["sets"]) + ["kohler"] * bool(tests.get("kohler"))
     if tests["synthetic"]:
         tested += tests["synthetic"]["photographs"]
     return list(trained), tested

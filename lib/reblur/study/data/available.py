@@ -46,6 +46,16 @@ def refuse_unknown_folder(name: str) -> None:
         )
 
 
+def refuse_changed(hashes: Mapping[str, str]) -> None:
+    """ReblurError where a folder of one's own holds other files than when `hashes` was taken."""
+    for name, before in hashes.items():
+        if name not in manifest_names() and own_content(name) != before:
+            raise ReblurError(
+                f"{name}: its files have changed since the recipes were written; run the study "
+                "again, so that they are trained on as they are now."
+            )
+
+
 def data_hashes(names: Iterable[str]) -> dict[str, str]:
     """`data_hash` of each name, by name."""
     return {name: data_hash(name) for name in sorted(set(names))}

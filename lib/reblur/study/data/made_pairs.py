@@ -25,11 +25,11 @@ from reblur.datasets.hidden_camera.camera import HiddenCamera
 from reblur.datasets.images.files import to_uint8
 from reblur.datasets.images.low_quality import low_quality_folder, open_faces, open_low_quality
 from reblur.datasets.images.pair_sets import (
-    MadePair,
+    High,
+    Low,
     PairSet,
     open_pair_set,
     upsample,
-    write_highs,
     write_pair_set,
 )
 from reblur.datasets.images.pairs import Pair, PairCrops
@@ -234,17 +234,18 @@ def pair_set(data: Mapping[str, Any], device: str) -> PairSet:
     domain = data["domain"]
     images, photographs = high_images(domain)
     names = [f"{number:05d}" for number in range(len(images))]
-    pictures = (to_uint8(image) for image in images)
-    write_highs(high, zip(names, photographs, pictures, strict=True))
+    highs = (
+        High(name, scene, to_uint8(image))
+        for name, scene, image in zip(names, photographs, images, strict=True)
+    )
 
-    def pairs() -> Iterator[MadePair]:
+    def lows() -> Iterator[Low]:
         samples = domain["samples"]
-        lows, draws = make(data, images.repeat(samples, 1, 1, 1), device)
-        for number, (low, draw) in enumerate(zip(lows, draws, strict=True)):
+        made, draws = make(data, images.repeat(samples, 1, 1, 1), device)
+        for number, (low, draw) in enumerate(zip(made, draws, strict=True)):
             sample, of = divmod(number, len(images))
-            name = names[of] if samples == 1 else f"{names[of]}-{sample}"
-            yield MadePair(name, photographs[of], low, draw)
+            yield Low(names[of] if samples == 1 else f"{names[of]}-{sample}", names[of], low, draw)
 
     about = {key: data[key] for key in ("pairs", "source", "t0")}
-    write_pair_set(folder, pairs(), high=high, scale=domain["scale"], about=about)
+    write_pair_set(folder, highs, lows(), high=high, scale=domain["scale"], about=about)
     return open_pair_set(folder)

@@ -6,8 +6,9 @@ from typing import Any
 from reblur.datasets.catalogue.manifests import manifest_names
 from reblur.datasets.images.files import to_uint8
 from reblur.datasets.images.own_sets import open_own
-from reblur.datasets.images.pairs import Pair, PairCrops, PairFolder, open_pairs_of
+from reblur.datasets.images.pairs import Pair, PairCrops, PairFolder
 from reblur.datasets.images.photographs import open_photographs
+from reblur.datasets.images.published import open_pairs_of
 from reblur.datasets.motion.synthesis import MotionBlur, MotionBlurOptions
 from reblur.losses.multi_scale import MultiScaleObjective
 

@@ -6,12 +6,24 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
+from reblur.datasets.catalogue.manifests import locate
+from reblur.datasets.images.layouts import open_kohler
 from reblur.datasets.motion.exposures import blur_lengths, draw_exposures
 from reblur.datasets.motion.options import MotionBlurOptions
+from reblur.evaluation.kohler import score_kohler
 from reblur.evaluation.scoring import Restorer
 from reblur.study.data.available import is_here
 from reblur.study.data.motion import open_pairs_named, synthesis, synthesised_pairs
-from reblur.study.data.test_sets import TestSet, empty_scores, score_sets, spread, whole
+from reblur.study.data.test_sets import (
+    TestSet,
+    empty_scores,
+    long_form,
+    score_sets,
+    spread,
+    whole,
+)
+
+KOHLER = "kohler"
 
 
 def test_sets(tests: Mapping[str, Any]) -> dict[str, TestSet]:
@@ -40,6 +52,16 @@ def score(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Scores and costs of a restorer on every test set of a recipe that is here."""
     return score_sets(restorer, test_sets(made["tests"]), device)
+
+
+def score_benchmark(restorer: Restorer) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores and costs on Köhler's benchmark by its own protocol (`evaluation.kohler`), long; none
+    where it is not here. What is drawn is the picture: twelve trajectories share each."""
+    if not is_here(KOHLER):
+        return empty_scores(), empty_scores()
+    table = score_kohler(restorer, open_kohler(locate(KOHLER)))
+    table = table.assign(dataset=KOHLER, photograph=table["image"].str[0])
+    return long_form(table, ("psnr", "msssim")), long_form(table, ("seconds",))
 
 
 def measures_of_pairs(made: Mapping[str, Any]) -> pd.DataFrame:

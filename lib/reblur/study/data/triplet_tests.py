@@ -3,6 +3,9 @@
 thin_lens             photographs with a drawn depth; the truth is aligned
 thin_lens_misaligned  the same, as a second camera would have taken the sharp side
 measured_depth        whole photographs with their measured depth
+
+Maps of the blur are read off the blurred photograph alone; and, of the first two, off their pairs
+(`<set>_pair`), which is what a network is taught by.
 """
 
 import json
@@ -21,7 +24,14 @@ from reblur.datasets.defocus.scenes import open_scenes
 from reblur.datasets.defocus.synthesis import DefocusOptions, Triplet, synthesise_triplet
 from reblur.datasets.images.files import to_uint8
 from reblur.datasets.images.pairs import Pair
-from reblur.evaluation.maps import auc, local_contrast, map_errors, read_defocus
+from reblur.evaluation.maps import (
+    auc,
+    best_disc,
+    local_contrast,
+    map_errors,
+    match_defocus,
+    read_defocus,
+)
 from reblur.evaluation.scoring import Restorer
 from reblur.study.data.available import is_here
 from reblur.study.data.test_sets import TestSet, centre_crop, long_form, score_sets, spread, whole
@@ -31,8 +41,6 @@ THIN_LENS, MISALIGNED, MEASURED = "thin_lens", "thin_lens_misaligned", "measured
 #: Test sets whose pairs are so misaligned that they are scored by every protocol.
 EVERY_PROTOCOL = (MISALIGNED, "sdd", "focus_stack_pcb")
 MAP_METRICS = ("mae", "correlation", "auc")
-
-Estimate = Callable[[np.ndarray], np.ndarray]  # (H, W, 3) uint8 -> (H, W), larger is blurrier
 
 
 @dataclass(frozen=True)
@@ -48,25 +56,36 @@ class Known:
     photograph: str
     triplet: Triplet
 
-    def pair(self, truth: str) -> Pair:
+    def pair(self, truth: str = "aligned") -> Pair:
         """The blurred picture with its "aligned" truth, or the "sharp" side, which is off."""
-        blurred, sharp = self.triplet.blurred, getattr(self.triplet, truth)
-        return Pair(self.name, self.photograph, blurred, sharp)
+        return Pair(self.name, self.photograph, self.triplet.blurred, getattr(self.triplet, truth))
 
-    @property
-    def map(self) -> "KnownMap":
-        return KnownMap(self.name, self.photograph, self.triplet.blurred, self.triplet.coc)
+    def map(self, truth: str | None = None) -> "KnownMap":
+        """What is known of the blur; with `truth`, as `pair`, to be read off the pair."""
+        blurred, coc = self.triplet.blurred, self.triplet.coc
+        sharp = getattr(self.triplet, truth) if truth else None
+        flow = "dis" if truth == "sharp" else None
+        return KnownMap(self.name, self.photograph, blurred, coc, None, sharp, flow)
 
 
 @dataclass(frozen=True)
 class KnownMap:
-    """A photograph with what is known of its blur: the circle of confusion in pixels, or a mask."""
+    """A photograph with what is known of its blur: the circle of confusion in pixels, or a mask.
+
+    sharp: the other side of its pair, where the map is read off both.
+    flow: by which that is warped onto the photograph; None where it is aligned.
+    """
 
     name: str
     photograph: str
     blurred: UInt8[np.ndarray, "h w 3"]
     coc: Float[np.ndarray, "h w"] | None = None
     mask: Bool[np.ndarray, "h w"] | None = None
+    sharp: UInt8[np.ndarray, "h w 3"] | None = None
+    flow: str | None = None
+
+
+Estimate = Callable[[KnownMap], np.ndarray]  # -> (H, W), larger is blurrier
 
 
 def drawn_triplets(data: Mapping[str, Any], part: Mapping[str, Any]) -> Iterator[Known]:
@@ -114,14 +133,9 @@ def test_sets(known: Mapping[str, Sequence[Known]], tests: Mapping[str, Any]) ->
     """Every test set of pairs that is here."""
     found: dict[str, TestSet] = {}
     for name, photographs in known.items():
-        pairs = [
-            Pair(k.name, k.photograph, k.triplet.blurred, k.triplet.aligned) for k in photographs
-        ]
-        found[name] = whole(name, pairs)
+        found[name] = whole(name, [one.pair() for one in photographs])
         if name == THIN_LENS:
-            pairs = [
-                Pair(k.name, k.photograph, k.triplet.blurred, k.triplet.sharp) for k in photographs
-            ]
+            pairs = [one.pair("sharp") for one in photographs]
             found[MISALIGNED] = whole(MISALIGNED, pairs, every_protocol=True)
     real = tests["real"]
     scenes = tests["synthetic"]["scenes"] if tests["synthetic"] else []
@@ -138,12 +152,10 @@ def map_sets(
     known: Mapping[str, Sequence[Known]], tests: Mapping[str, Any]
 ) -> dict[str, list[KnownMap]]:
     """Every set of photographs with known maps that is here: synthesised ones and masks."""
-    found = {
-        name: [
-            KnownMap(k.name, k.photograph, k.triplet.blurred, k.triplet.coc) for k in photographs
-        ]
-        for name, photographs in known.items()
-    }
+    found = {name: [one.map() for one in photographs] for name, photographs in known.items()}
+    for name, truth in ((THIN_LENS, "aligned"), (MISALIGNED, "sharp")):
+        if drawn := known.get(THIN_LENS):
+            found[f"{name}_pair"] = [one.map(truth) for one in drawn]
     real = tests["real"]
     for name in real["sets"]:
         if name in MAPS and is_here(name):
@@ -164,12 +176,19 @@ def _masks(name: str, wanted: int | None, size: int | None) -> list[KnownMap]:
     return found
 
 
+def read_map(network: nn.Module, known: KnownMap, device: str) -> Float[np.ndarray, "h w"]:
+    """What a network says of the blur, from the photograph alone or from its pair."""
+    if known.sharp is None:
+        return read_defocus(network, known.blurred, device).coc
+    return match_defocus(network, known.blurred, known.sharp, device, known.flow)
+
+
 def score_maps(estimate: Estimate, sets: Mapping[str, Sequence[KnownMap]]) -> pd.DataFrame:
     """Long rows: `map_errors` where the circle of confusion is known, `auc` where a mask is."""
     rows = []
     for dataset, maps in sets.items():
         for known in maps:
-            estimated = estimate(known.blurred)
+            estimated = estimate(known)
             row = {"dataset": dataset, "photograph": known.photograph, "image": known.name}
             if known.coc is not None:
                 row |= map_errors(estimated, known.coc)
@@ -181,21 +200,24 @@ def score_maps(estimate: Estimate, sets: Mapping[str, Sequence[KnownMap]]) -> pd
 
 
 def score_maps_without_a_network(sets: Mapping[str, Sequence[KnownMap]]) -> pd.DataFrame:
-    """The floor: `local_contrast` for what ranks the pixels, and for the error in pixels the best
-    that one value everywhere could do, the median of the true map."""
-    scores = score_maps(local_contrast, sets)
-    constant = {
-        (dataset, known.name): float(
-            np.abs(np.abs(known.coc) - np.median(np.abs(known.coc))).mean()
-        )
-        for dataset, maps in sets.items()
-        for known in maps
-        if known.coc is not None
+    """The floor: of a pair `best_disc`; of a photograph alone `local_contrast` for what ranks the
+    pixels, and for the error in pixels the best that one value everywhere could do, the median of
+    the true map."""
+
+    def estimate(known: KnownMap) -> np.ndarray:
+        if known.sharp is not None:
+            return best_disc(known.blurred, known.sharp, known.flow)
+        return local_contrast(known.blurred)
+
+    scores = score_maps(estimate, sets)
+    alone = {
+        name: [known for known in maps if known.coc is not None and known.sharp is None]
+        for name, maps in sets.items()
     }
-    error = scores["metric"] == "mae"
-    keys = zip(scores.loc[error, "dataset"], scores.loc[error, "image"], strict=True)
-    scores.loc[error, "value"] = [constant[key] for key in keys]
-    return scores
+    constant = score_maps(lambda known: np.full_like(known.coc, np.median(abs(known.coc))), alone)
+    constant = constant[constant["metric"] == "mae"]
+    replaced = (scores["metric"] == "mae") & scores["dataset"].isin(constant["dataset"])
+    return pd.concat([scores[~replaced], constant], ignore_index=True)
 
 
 def known_of(made: Mapping[str, Any]) -> dict[str, list[Known]]:
@@ -226,6 +248,6 @@ def score(
     if network is None:
         scores = pd.concat([scores, score_maps_without_a_network(maps)], ignore_index=True)
     elif getattr(network, "reblurring", None) is not None:
-        found = score_maps(lambda photo: read_defocus(network, photo, device).coc, maps)
+        found = score_maps(lambda known: read_map(network, known, device), maps)
         scores = pd.concat([scores, found], ignore_index=True)
     return scores, costs

@@ -8,8 +8,9 @@ from reblur.datasets.defocus.pairs import PAIRS, open_defocus_pairs
 from reblur.datasets.defocus.synthesis import DefocusOptions, DefocusPairs
 from reblur.datasets.images.files import to_uint8
 from reblur.datasets.images.own_sets import open_own
-from reblur.datasets.images.pairs import Pair, PairCrops, PairFolder, open_pairs_of
+from reblur.datasets.images.pairs import Pair, PairCrops, PairFolder
 from reblur.datasets.images.photographs import open_photographs
+from reblur.datasets.images.published import open_pairs_of
 from reblur.losses.reblurring import DefocusObjective
 
 

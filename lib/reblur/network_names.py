@@ -40,6 +40,7 @@ NETWORKS: dict[str, tuple[str, str, dict[str, Any]]] = {
     **{name: ("scale_recurrent", "ScaleRecurrent", delta) for name, delta in VARIANTS.items()},
     "deepdeblur": ("deepdeblur", "DeepDeblur", {}),
     "nafnet": ("nafnet", "NAFNet", {}),
+    "srn_port": ("srn_ports", "SRNPort", {}),  # 10,250,723: weights of others
     "rrdb": ("rrdb", "RRDBNet", {}),
     "defocus_unet": ("defocus", "DefocusDeblur", {}),
     "defocus_unet_noprior": ("defocus", "DefocusDeblur", {"prior": False}),
