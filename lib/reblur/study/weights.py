@@ -153,7 +153,9 @@ def _gains(root: Path, run: Run) -> dict[str, float]:
     except (OSError, ReblurError):
         return {}
     psnr = scores[scores["metric"] == "psnr"]
-    by = psnr.pivot(index=["dataset", "image"], columns="variant", values="value")
-    by = by.reindex(columns=[run.variant, BLURRED]).replace(np.inf, np.nan)
-    gains = (by[run.variant] - by[BLURRED]).dropna()
+    ours, theirs = (
+        psnr[psnr["variant"] == name].set_index(["dataset", "image"])["value"]
+        for name in (run.variant, BLURRED)
+    )
+    gains = (ours - theirs).replace([np.inf, -np.inf], np.nan).dropna()
     return gains.groupby(level="dataset", sort=False).mean().to_dict()
