@@ -21,7 +21,7 @@ FLOORS = (
     ("measures", "networks", "warping"),
     ("datasets",),
     ("options", "randomness", "files", "network_names"),
-    ("errors",),
+    ("errors", "faults"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -21,9 +21,10 @@ import reblur
 from reblur.files import sha256_of_value
 
 PACKAGE = Path(reblur.__file__).parent
+SENTENCES = ("reblur.errors", "reblur.faults")
 #: Modules that add nothing to what a result's identity holds anyhow: the names of networks (their
 #: options stand in the configuration), where data lie (their contents are hashed), sentences.
-APART = ("reblur", "reblur.network_names", "reblur.datasets.catalogue", "reblur.errors")
+APART = ("reblur", "reblur.network_names", "reblur.datasets.catalogue", *SENTENCES)
 LIBRARIES = (
     "torch",
     "torchvision",

@@ -135,7 +135,7 @@ def check_options(run: Run, config: Mapping[str, Any]) -> None:
         TrainingOptions.from_dict(config["training"], "training")
         refuse_unknown(config["network"]["options"], network_options(run.network), "networks")
         if "motion" in config["data"]:
-            MotionBlurOptions.from_dict(config["data"]["motion"])
+            MotionBlurOptions.from_dict(config["data"]["motion"], "motion")
         if "defocus" in config["data"]:
             DefocusOptions.from_dict(config["data"]["defocus"], "defocus")
         if run.chapter == "defocus":

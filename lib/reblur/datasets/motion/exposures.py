@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from reblur.datasets.motion.options import MAX_LAYERS, MotionBlurOptions, Range
+from reblur.datasets.motion.options import MAX_LAYERS, MotionBlurOptions
 from reblur.datasets.motion.trajectories import (
     NORMAL_DRAWS,
     UNIFORM_DRAWS,
@@ -15,6 +15,7 @@ from reblur.datasets.motion.trajectories import (
     Trajectories,
     transform,
 )
+from reblur.options import Number
 from reblur.randomness import numpy_generator
 
 OUTLINE_WAVES = 4  # waves around the outline of a moving thing: 2, 3, 4, 5 a turn
@@ -95,7 +96,7 @@ def draw_exposures(
     )
     draws = iter(uniform[0, :, :SCALARS].T)
 
-    def within(bounds: Range) -> np.ndarray:
+    def within(bounds: tuple[Number, Number]) -> np.ndarray:
         return _within(bounds, next(draws))
 
     exposure, focal_length = within(options.exposure), within(options.focal_length)
@@ -164,7 +165,7 @@ def blur_lengths(exposures: Exposures, size: tuple[int, int]) -> Float[np.ndarra
     return np.array(lengths)
 
 
-def _within(bounds: Range, draw: np.ndarray) -> np.ndarray:
+def _within(bounds: tuple[Number, Number], draw: np.ndarray) -> np.ndarray:
     return bounds[0] + (bounds[1] - bounds[0]) * draw
 
 

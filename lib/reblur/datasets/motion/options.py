@@ -1,23 +1,36 @@
 """What may be chosen of the motion blur simulator: its camera, its motion and its scenes."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator, Field, PositiveInt
 
 from reblur.datasets.motion.trajectories import HandMotion
-from reblur.errors import ReblurError
-
-Range = tuple[float | int, float | int]
+from reblur.options import (
+    GainRange,
+    NonNegative,
+    Options,
+    PositiveRange,
+    Range,
+    Share,
+    both_ends,
+)
 
 MAX_LAYERS = 2
 SOFT_REACH = 3  # pixels, of the optics' blur
 MOSAIC_REACH = 2  # pixels, of the filters that give a pixel under a mosaic its three colours
 
 
-@dataclass(frozen=True)
-class MotionBlurOptions:
+Quality = Annotated[int, Field(ge=1, le=100)]  # of JPEG
+
+
+def _odd(frames: int) -> int:
+    if frames % 2 == 0:
+        raise ValueError(f"{frames} sub-frames have none in the middle; give an odd number.")
+    return frames
+
+
+class MotionBlurOptions(Options):
     """The camera, its motion and the scene. A pair [low, high] is a range drawn from uniformly
     for each sample; a single number in its place is both ends.
 
@@ -59,89 +72,29 @@ class MotionBlurOptions:
     """
 
     extent: Range = (2.0, 24.0)
-    exposure: Range = (0.03, 0.2)
-    focal_length: Range = (900.0, 1800.0)
-    sensor: tuple[int, int] = (1280, 720)
-    hand: HandMotion = field(default_factory=HandMotion)
-    frames: int = 33
-    spacing: float | int = 2.0
-    gamma: Range = (1.0, 2.2)
-    layer_probability: float | int = 0.3
-    layers: int = 2
+    exposure: PositiveRange = (0.03, 0.2)
+    focal_length: PositiveRange = (900.0, 1800.0)
+    sensor: tuple[PositiveInt, PositiveInt] = (1280, 720)
+    hand: HandMotion = HandMotion()
+    frames: Annotated[PositiveInt, AfterValidator(_odd)] = 33
+    spacing: NonNegative = 2.0
+    gamma: PositiveRange = (1.0, 2.2)
+    layer_probability: Share = 0.3
+    layers: Annotated[int, Field(ge=0, le=MAX_LAYERS)] = 2
     layer_extent: Range = (2.0, 20.0)
     layer_size: Range = (0.1, 0.35)
-    saturation_probability: float | int = 0.5
-    over_exposure: Range = (1.0, 1.3)
-    highlight_gain: Range = (1.5, 6.0)
-    soft_probability: float | int = 0.5
-    softness: Range = (0.3, 0.7)
-    quality: tuple[int, int] = (75, 95)
+    saturation_probability: Share = 0.5
+    over_exposure: GainRange = (1.0, 1.3)
+    highlight_gain: GainRange = (1.5, 6.0)
+    soft_probability: Share = 0.5
+    softness: Annotated[tuple[Share, Share] | Share, AfterValidator(both_ends)] = (0.3, 0.7)
+    quality: Annotated[tuple[Quality, Quality] | Quality, AfterValidator(both_ends)] = (75, 95)
     shot_noise: Range = (0.0, 4e-4)
     read_noise: Range = (0.0, 3e-4)
     pipeline: bool = False
-
-    def __post_init__(self) -> None:
-        for each in fields(self):
-            if each.type is Range:
-                low, high = getattr(self, each.name)
-                _check(0 <= low <= high < np.inf, f"{each.name} must be [low, high], 0 or more")
-        for name in ("exposure", "focal_length", "gamma"):
-            _check(getattr(self, name)[0] > 0, f"{name} must be above 0")
-        for name in ("over_exposure", "highlight_gain"):
-            _check(getattr(self, name)[0] >= 1, f"{name} must be at least 1")
-        _check(self.softness[1] <= 1, "softness must be 1 pixel at most")
-        _check(
-            1 <= self.quality[0] <= self.quality[1] <= 100,
-            "quality must be [low, high], 1 to 100",
-        )
-        _check(min(self.sensor) > 0, "sensor must be two numbers of pixels above 0")
-        _check(self.frames > 0 and self.frames % 2 == 1, "frames must be odd")
-        _check(self.spacing >= 0, "spacing must be 0 or more")
-        _check(0 <= self.layers <= MAX_LAYERS, f"layers must be 0 to {MAX_LAYERS}")
-        for name in ("layer_probability", "saturation_probability", "soft_probability"):
-            _check(0 <= getattr(self, name) <= 1, f"{name} must be within 0 and 1")
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "MotionBlurOptions":
-        """Options from a mapping as YAML has it (lists for ranges, a mapping for `hand`).
-
-        Raises:
-            ReblurError: an unknown name, or a value that cannot be.
-        """
-        return _from_dict(cls, values)
 
     @property
     def margin(self) -> int:
         """Pixels around a crop that a camera may see within an exposure, with soft optics and a
         pipeline or without, so that sample i has the same scene in either."""
         return int(np.ceil(self.extent[1])) + 1 + SOFT_REACH + MOSAIC_REACH
-
-
-def _check(holds: bool, sentence: str) -> None:
-    if not holds:
-        raise ReblurError(f"motion blur: {sentence}; change it in the parameters.")
-
-
-def _from_dict(cls: type, values: Mapping[str, Any]) -> Any:
-    known = {each.name: each for each in fields(cls)}
-    unknown = ", ".join(str(name) for name in values if name not in known)
-    _check(not unknown, f"unknown option {unknown} (known: {', '.join(known)})")
-    return cls(**{name: _converted(known[name], value) for name, value in values.items()})
-
-
-def _converted(option: Any, value: Any) -> Any:
-    if option.type is HandMotion:
-        _check(isinstance(value, Mapping), f"{option.name} must be a mapping of options")
-        return _from_dict(HandMotion, value)
-    if option.type is bool:
-        _check(isinstance(value, bool), f"{option.name} must be true or false")
-        return value
-    whole = option.type in (int, tuple[int, int])
-    pair = option.type is not int and "tuple" in str(option.type)
-    numbers = value if isinstance(value, list | tuple) else [value] * (1 + pair)
-    fits = len(numbers) == 1 + pair and all(
-        isinstance(v, int if whole else int | float) and not isinstance(v, bool) for v in numbers
-    )
-    _check(fits, f"{option.name} cannot be {value!r}")
-    numbers = tuple(v if whole else float(v) for v in numbers)
-    return numbers if pair else numbers[0]

@@ -17,12 +17,12 @@ band-limited tremor (the physiological tremor of a hand lies at 8-12 Hz) and, no
 (the shutter being pressed).
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
-from reblur.errors import ReblurError
+from reblur.options import NonNegative, Options, Positive
 
 COORDINATES = 6  # pitch, yaw, roll; translation in x, y, z
 FEATURES = 4  # random Fourier features of one coordinate's drift
@@ -31,8 +31,7 @@ NORMAL_DRAWS = COORDINATES * (2 * FEATURES + 2)
 PROBES = 13  # instants at which a motion's extent and speed are measured
 
 
-@dataclass(frozen=True)
-class HandMotion:
+class HandMotion(Options):
     """What a hand does. How far it does it is set by the extent of the blur, not here.
 
     Attributes:
@@ -47,27 +46,15 @@ class HandMotion:
         depth: translation along the optical axis relative to that in x and y.
     """
 
-    drift_frequency: float | int = 1.0
-    tremor: float | int = 0.12
-    tremor_band: tuple[float | int, float | int] = (8.0, 12.0)
-    jolt_probability: float | int = 0.1
-    jolt: float | int = 0.3
-    jolt_duration: float | int = 0.015
-    roll: float | int = 1.0
-    translation: float | int = 0.3
-    depth: float | int = 0.5
-
-    def __post_init__(self) -> None:
-        for each in fields(self):
-            if (
-                not 0
-                <= np.min(getattr(self, each.name))
-                <= np.max(getattr(self, each.name))
-                < np.inf
-            ):
-                raise ReblurError(f"hand motion: {each.name} must be 0 or more; change it.")
-        if self.jolt_duration == 0:
-            raise ReblurError("hand motion: jolt_duration must be above 0 seconds; change it.")
+    drift_frequency: NonNegative = 1.0
+    tremor: NonNegative = 0.12
+    tremor_band: tuple[NonNegative, NonNegative] = (8.0, 12.0)
+    jolt_probability: NonNegative = 0.1
+    jolt: NonNegative = 0.3
+    jolt_duration: Positive = 0.015
+    roll: NonNegative = 1.0
+    translation: NonNegative = 0.3
+    depth: NonNegative = 0.5
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def synthesis(data: Mapping[str, Any], split: str, size: int) -> MotionBlur:
     photographs = open_photographs(
         data["photographs"], split, downscale=data["downscale"], min_side=data["min_side"]
     )
-    return MotionBlur(photographs, MotionBlurOptions.from_dict(data["motion"]), size)
+    return MotionBlur(photographs, MotionBlurOptions.from_dict(data["motion"], "motion"), size)
 
 
 def synthesised_pairs(

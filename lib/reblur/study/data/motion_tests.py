@@ -69,7 +69,7 @@ def measures_of_pairs(made: Mapping[str, Any]) -> pd.DataFrame:
     part, simulator = made["tests"]["synthetic"], made["tests"]["simulator"]
     tables = []
     for name, change in part["motions"].items() if part else ():
-        options = MotionBlurOptions.from_dict({**simulator["motion"], **change})
+        options = MotionBlurOptions.from_dict({**simulator["motion"], **change}, "motion")
         data = {**simulator, "photographs": part["photographs"], "motion": {}}
         source = synthesis(data, "test", part["size"])
         indices, size = range(part["pairs"]), (part["size"], part["size"])
