@@ -31,7 +31,7 @@ def two_sets():
     "true",
     [
         Fitted(sigma=2.5, grey=7.0, coloured=1.0, amount=0.0, quality=95.0),
-        Fitted(sigma=0.8, grey=4.0, coloured=12.0, amount=0.0, quality=70.0),
+        Fitted(sigma=1.2, grey=1.0, coloured=12.0, amount=0.0, quality=95.0),
     ],
 )
 def test_a_known_degradation_is_found_again(true, two_sets, monkeypatch):
