@@ -69,7 +69,7 @@ def test_many_columns_make_a_panel_no_wider():
 
 def test_what_was_not_kept_is_a_grey_field_that_says_so():
     row = crops(BLURRED, SHARP, {"NAFNet": None}, {})
-    assert row[2] == Cell(None, "NAFNet\nnot kept")
+    assert row[2] == Cell(None, "NAFNet\nno weights here")
     made = panel([row], key="k", title="t", labels=["first"])
     assert (217, 217, 217) in {color for _, color in made.image.getcolors(1 << 20)}
     assert panel([[Cell(None, "not run")]], key="k", title="t") is None

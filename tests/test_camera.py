@@ -1,7 +1,6 @@
 """The camera: response, highlights, noise, and the two ways of averaging sub-frames."""
 
 import importlib.util
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -133,8 +132,8 @@ def test_batched_pictures_equal_single_ones(
 ) -> None:
     """What runs on an accelerator, here on a CPU: with sub-frames one by one, and all at once."""
     monkeypatch.setattr(camera, "MAX_WARPED_BYTES", memory)
-    case = random_case(3, (40, 56), 12, replace(OPTIONS, pipeline=pipeline))
-    margin = replace(OPTIONS, pipeline=pipeline).margin
+    case = random_case(3, (40, 56), 12, OPTIONS.model_copy(update={"pipeline": pipeline}))
+    margin = OPTIONS.model_copy(update={"pipeline": pipeline}).margin
     contents, exposures, origins, noise = case
     assert set(exposures.layers) == {0, 1, 2}
     for layers in range(3):

@@ -5,14 +5,14 @@ import re
 import shutil
 
 import nbformat
-import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 import made_results as made
 from one_kernel import OneKernel
 from reblur.datasets.catalogue.manifests import project_root
+from reblur.networks import build_network
+from reblur.networks.weights import save_network
 from reblur.study.analysis.sentences import against_zero, gain_in_words, most_and_least, with_seeds
 from reblur.study.notebooks import declared_parameters
 from reblur.study.params import read_params
@@ -43,10 +43,8 @@ def make_chapter_1(project, gains):
     made.write_study(root, runs, gains, datasets=("synthetic", "gopro_0372"))
     for run in runs:
         if run.variant in ("ss", "sr_edrb3_skip"):
-            for number in range(12):
-                path = root / run.folder / "restored" / "synthetic" / f"{number:03d}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(np.full((160, 160, 3), 90, np.uint8)).save(path)
+            network = build_network(run.network, seed=0, width=2)
+            save_network(network, root / "weights" / f"{run.name}.safetensors")
     for path in root.glob("**/scores.csv"):  # the test set has 12 images
         scores = pd.read_csv(path, dtype=str)
         scores[scores["image"].astype(int) < 12].to_csv(path, index=False)
@@ -117,7 +115,7 @@ def test_chapter_2_is_compared_into_another_folder(kernel, project):
     assert "+ reblurring: 2.40 px, no better than the 2.00 px of one value everywhere" in words
     assert "full method: 1.10 px against the 2.00 px" in words
     assert "The full method beats the blurred input, learned at 8 px." in words
-    assert "Its picture was not kept." in words
+    assert "Its weights are not here." in words
     assert "Maps of the blur" in sections(page)
     assert "Real photographs, and measured depth" not in sections(page)  # no score on any
 

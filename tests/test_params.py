@@ -163,7 +163,7 @@ def test_merging_touches_neither_side():
         ("scale_recurrent.training.lrr", 1.0, "training.lrr is unknown; did you mean 'lr'"),
         ("scale_recurrent.training.lr", -1.0, "lr is -1.0; "),
         ("scale_recurrent.networks.widht", 8, "unknown name 'widht' .did you mean 'width'"),
-        ("scale_recurrent.data.motion.extend", [2, 16], "unknown option extend"),
+        ("scale_recurrent.data.motion.extend", [2, 16], "extend is unknown; did you mean .extent."),
         ("defocus.data.defocus.max_cok", 9, "max_cok"),
         ("defocus.reblurring.pseudo_wait", 0.1, "pseudo_wait is unknown"),
         ("diffusion.training.ema", 1.5, "ema is 1.5; "),

@@ -26,7 +26,7 @@ from reblur.study.display import demo_banner, note, see, show, verdicts
 from reblur.study.examples import Example, examples
 from reblur.study.params import Params, read_params, results_folder
 from reblur.study.rows import BLURRED, Run
-from reblur.study.runs import chapter_module, recipe
+from reblur.study.runs import chapter_module, planned_runs, recipe
 
 #: The recipe of a run → its test sets, by name.
 Sets = Callable[[Mapping[str, Any]], Mapping[str, Iterable[Pair]]]
@@ -176,8 +176,9 @@ class Comparison:
         return side == BLURRED or self.asks(**dict(side))  # type: ignore[arg-type]
 
     def show_missing(self) -> None:
-        """Display which runs are missing."""
-        words = not_run(self.facts, self.chapter.label)
+        """Display which runs are missing of those that are asked for, or planned."""
+        planned = planned_runs(self.params, self.profile, self.chapter)
+        words = not_run(read_facts(self.root, planned), self.chapter.label)
         display(Markdown(words or "Nothing: every run that this profile asks for is here."))
 
     def one_of_each(self, *wanted: Mapping[str, Any]) -> list[Run]:

@@ -74,6 +74,10 @@ def extended(profiles: Mapping[str, Any], name: str, where: Any, below: Names = 
     chapters = profiles[name].get("chapters", CHAPTERS)
     refuse_unknown(chapters, CHAPTERS, f"{where}: profiles.{name}.chapters")
     kept = {k: v for k, v in inherited.items() if k not in CHAPTERS or k in chapters}
+    kept.pop("planned", None)
+    for chapter in CHAPTERS:  # seeds of single variants go with the variants
+        if "variants" in (own.get(chapter) or {}):
+            kept[chapter] = {k: v for k, v in (kept.get(chapter) or {}).items() if k != "seeds_of"}
     return merged(kept, own)
 
 
@@ -93,6 +97,9 @@ def _check_names(params: Params, where: str) -> None:
     """Names of variants, tasks and their keys lead somewhere."""
     from reblur.network_names import DENOISERS, NETWORKS
 
+    for name, profile in params.profiles.items():
+        if profile.planned is not None:
+            refuse_unknown([profile.planned], params.profiles, f"{where}: profiles.{name}.planned")
     for chapter in CHAPTERS:
         section = getattr(params, chapter)
         for name, variant in section.variants.items():

@@ -198,6 +198,7 @@ class CarryOverPart(Part):
 class Profile(Options):
     evidence: bool
     machine: Machine
+    planned: str | None = None  # the profile that names the runs still to come; not inherited
     scale_recurrent: ScaleRecurrentPart | None = None
     defocus: DefocusPart | None = None
     diffusion: DiffusionPart | None = None

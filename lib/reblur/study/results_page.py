@@ -10,7 +10,7 @@ from reblur.study.analysis.summary import summarise
 from reblur.study.analysis.tables import labelled, not_run
 from reblur.study.params import Params, results_folder
 from reblur.study.rows import BLURRED
-from reblur.study.runs import chapter_module
+from reblur.study.runs import chapter_module, planned_runs
 
 HEAD = """# Results
 
@@ -26,7 +26,8 @@ def write_results(params: Params) -> None:
     for profile, described in params.profiles.items():
         if not described.evidence:
             continue
-        sections = [_chapter(params, profile, chapter) for chapter in described.chapters]
+        chapters = params.profile(described.planned or profile).chapters
+        sections = [_chapter(params, profile, chapter) for chapter in chapters]
         if any(sections):
             page = f"results/{profile}/report/index.html"
             parts.append(f"## Profile `{profile}`\n\nThe rendered report: [{page}]({page}).\n")
@@ -35,12 +36,13 @@ def write_results(params: Params) -> None:
 
 
 def _chapter(params: Params, profile: str, chapter: str) -> str:
-    """A chapter's section; '' where nothing of it was run."""
+    """A chapter's section; '' where nothing of it was run, unless it is planned."""
     module = chapter_module(chapter)
-    root, runs = project_root() / results_folder(profile), module.runs(params, profile)
+    root, runs = project_root() / results_folder(profile), planned_runs(params, profile, module)
     facts = read_facts(root, runs)
     if not facts["done"].any():
-        return ""
+        planned = params.profile(profile).planned is not None
+        return planned * f"### {module.TITLE}\n\nNone of {len(runs)} planned runs is trained yet.\n"
     summary = labelled(summarise(read_scores(root, runs), runs), module.label)
     rows = summary[summary["metric"] == "psnr"]
     sets = list(dict.fromkeys(rows["dataset"].dropna()))

@@ -58,6 +58,11 @@ def all_runs(params: Params, profile: str) -> list[Run]:
     return [run for name in chapters for run in chapter_module(name).runs(params, profile)]
 
 
+def planned_runs(params: Params, profile: str, chapter: ModuleType) -> list[Run]:
+    """Every run of a chapter that a profile is to have in the end (`Profile.planned`)."""
+    return chapter.runs(params, params.profile(profile).planned or profile)
+
+
 def find_run(params: Params, profile: str, name: str) -> Run:
     """The run of a name (`Run.name`); ReblurError that lists similar ones where there is none."""
     import difflib
