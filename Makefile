@@ -54,7 +54,7 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/nbstripout --verify notebooks/*.ipynb notebooks/teach/*.ipynb
 
-# make reproduce RUN=scale_recurrent-pilot-0 [PROFILE=cpu] [UPDATES=100]
+# make reproduce RUN=scale_recurrent-ss_skip-0 [PROFILE=cpu] [UPDATES=100]
 reproduce: $(INSTALLED)
 	@$(BIN)/reblur reproduce $(RUN) --profile $(if $(filter demo,$(PROFILE)),cpu,$(PROFILE)) $(if $(UPDATES),--updates $(UPDATES))
 

@@ -8,7 +8,7 @@ from dvc.utils.serialize import dumps_yaml
 
 from reblur.errors import ReblurError
 from reblur.study.params import CHAPTERS, merged, read_params
-from reblur.study.runs import all_runs, recipe
+from reblur.study.runs import all_runs, chapter_module, recipe
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +149,29 @@ def test_a_profile_says_only_what_differs(raw, tmp_path):
     theirs = params.profile("demo").part("scale_recurrent")
     assert ours.training == theirs.training | {"lr": 0.5}
     assert ours.data == theirs.data
+
+
+def test_what_is_planned_and_seeds_of_single_variants_are_not_inherited(raw, tmp_path):
+    mine = {"extends": "cpu", "scale_recurrent": {"variants": ["nafnet"]}}
+    params = read_params(written(tmp_path, changed(raw, "profiles.mine", mine)))
+    assert params.profile("cpu").planned == "protocol"
+    assert params.profile("mine").planned is None
+    assert params.profile("mine").scale_recurrent.seeds_of == {}
+    wrong = changed(raw, "profiles.cpu.planned", "protokol")
+    with pytest.raises(ReblurError, match=r"unknown name 'protokol' .did you mean 'protocol'"):
+        read_params(written(tmp_path, wrong))
+
+
+def test_every_run_of_the_evidence_is_planned():
+    params = read_params()
+    asked, planned = (
+        {
+            run: chapter_module(run.chapter).configuration(params, profile, run)
+            for run in all_runs(params, profile)
+        }
+        for profile in ("cpu", params.profile("cpu").planned)
+    )
+    assert asked == {run: planned[run] for run in asked}
 
 
 def test_merging_touches_neither_side():

@@ -131,7 +131,7 @@ class Comparison:
         if lengths.empty:
             return pd.DataFrame()
         shares = pd.qcut(lengths, bins, labels=False)
-        median = lengths.groupby(shares).median()
+        median = lengths.groupby(shares).median().round(1)
         psnr = there[there["metric"] == "psnr"]
         rows = summarise(psnr.assign(dataset=psnr["image"].map(shares).astype(str)), self.runs)
         rows = labelled(rows, self.chapter.label)
