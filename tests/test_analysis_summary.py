@@ -151,3 +151,20 @@ def test_other_seeds_are_not_paired(scores):
     unpaired = difference(scores[~lost], ours, theirs, "synthetic")
     assert unpaired.seeds == 2
     assert unpaired.high - unpaired.low > paired.high - paired.low
+
+
+def test_the_mean_of_two_is_taken_over_the_seeds_that_all_have(tmp_path):
+    runs = runs_of(["ss", "sc", "sr_edrb3"])
+    root = write_study(tmp_path, runs, {"ss": 0.1, "sc": -0.2, "sr_edrb3": 0.4})
+    scores = read_scores(root, runs)
+    ours, two = {"variant": "sr_edrb3"}, [{"variant": "ss"}, {"variant": "sc"}]
+    lost = (scores["variant"] == "sc") & (scores["seed"] > 0)
+    first = scores[(scores["seed"] == 0) | (scores["variant"] == "blurred")]
+    found = difference(scores[~lost], ours, two, "synthetic")
+    assert found.seeds == 1
+    assert found == difference(first, ours, two, "synthetic")
+    none = scores[~((scores["variant"] == "sc") & (scores["seed"] == 0))]
+    apart = difference(
+        none[~((none["variant"] == "ss") & (none["seed"] > 0))], ours, two, "synthetic"
+    )
+    assert apart.note == "other seeds"

@@ -3,7 +3,7 @@ its gain. Tables, figures and claims are made from it and from `difference`."""
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, Literal
@@ -45,6 +45,12 @@ class _Matrix:
     @property
     def trained(self) -> bool:
         return self.seeds != (-1,)
+
+    def at(self, seeds: Collection[int]) -> "_Matrix":
+        """The rows of some of its seeds."""
+        kept = [seed in seeds for seed in self.seeds]
+        chosen = tuple(seed for seed in self.seeds if seed in seeds)
+        return replace(self, seeds=chosen, values=self.values[kept])
 
     def of(self, images: np.ndarray) -> "_Matrix":
         """The columns of `images`, which it has all."""
@@ -119,8 +125,8 @@ def difference(
 
     Args:
         theirs: a configuration, the blurred input of `ours`' chapter and task, or several
-            configurations, of which the mean is taken (they and `ours` need the same seeds): to be
-            better than the mean of two is to win back more than half of what the worse one lacks.
+            configurations, of which the mean is taken over the seeds that all have: to be better
+            than the mean of two is to win back more than half of what the worse one lacks.
 
     Returns:
         An interval without ends and with the note 'not run' where a side has no scores.
@@ -142,8 +148,10 @@ def difference(
     if len(them) < len(sides):
         return missing_interval()
     if len(them) > 1:
-        if any(side.seeds != us.seeds for side in them):
+        shared = set(us.seeds).intersection(*(side.seeds for side in them))
+        if not shared:
             return missing_interval("other seeds")
+        us, *them = (side.at(shared) for side in (us, *them))
         images = reduce(np.intersect1d, [side.images for side in them])
         mean = np.mean([side.of(images).values for side in them], axis=0)
         them = [replace(them[0].of(images), values=mean)]
