@@ -133,13 +133,17 @@ def stages_of(params: Params, profile: str, cached: bool) -> dict[str, Any]:
             f"{at}/blurred/${{key}}",
             f"{at}/runs/${{key}}",
         ],
-        outs=kept(f"{at}/tables/${{key}}", f"{at}/figures/${{key}}"),
+        outs=kept(
+            f"{at}/tables/${{key}}",
+            f"{at}/figures/${{key}}",
+            f"{at}/notebooks/compare_${{key}}.ipynb",
+        ),
         metrics=kept(f"{at}/metrics/${{key}}.json"),
     )
     chapters = entry["chapters"]
     stages[f"{profile}_report"] = {
         "cmd": f"reblur report {profile}",
-        "deps": [f"{at}/{kind}/{name}" for kind in ("tables", "figures") for name in chapters],
+        "deps": [f"{at}/notebooks/compare_{name}.ipynb" for name in chapters],
         "outs": kept(f"{at}/report"),
     }
     return stages
