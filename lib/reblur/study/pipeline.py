@@ -91,7 +91,7 @@ def stages_of(params: Params, profile: str, cached: bool) -> dict[str, Any]:
 
     plan: dict[str, Any] = {
         "cmd": f"reblur plan {profile}",
-        "deps": ["params.yaml", "data_manifests", "lib/reblur"],
+        "deps": ["params.yaml", "data_manifests", "lib/reblur", "notebooks"],
         "outs": kept(f"{at}/recipes"),
     }
     if reads_folders(params, profile):  # only a look tells whether their contents have changed
