@@ -156,7 +156,7 @@ def test_a_changed_notebook_is_compared_again(tmp_path, monkeypatch):
 
 
 def test_crops_of_all_sources_are_of_one_size():
-    for profile in ("demo", "cpu", "gpu"):
+    for profile in ("demo", "protocol", "gpu"):
         part = PARAMS.profile(profile)
         side = part.diffusion.data.low[carry_over.TASK]
         assert part.carry_over.crop <= side * PARAMS.diffusion.tasks[carry_over.TASK].scale
