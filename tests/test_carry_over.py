@@ -11,7 +11,7 @@ from reblur.networks import build_network
 from reblur.networks.complexity import count_parameters
 from reblur.study.chapters import carry_over, defocus, scale_recurrent
 from reblur.study.data import carry_over as carry_over_data
-from reblur.study.data import carry_over_tests, motion
+from reblur.study.data import carry_over_tests, made_tests, motion
 from reblur.study.data.carry_over import Mixture, from_photographs
 from reblur.study.params import Params, read_params
 from reblur.study.pipeline import pipeline_of
@@ -115,14 +115,14 @@ def test_real_photographs_of_low_quality_are_scored_without_a_truth(monkeypatch)
     found = Photographs(["a", "b"], images)
     monkeypatch.setattr(carry_over_tests, "open_low_quality", lambda *asked: found)
     monkeypatch.setattr(carry_over_tests, "is_here", lambda name: name == "real47")
-    monkeypatch.setattr(carry_over_tests, "niqe_available", lambda: True)
-    monkeypatch.setattr(carry_over_tests, "niqe", lambda image: float(image.mean()))
+    monkeypatch.setattr(made_tests, "niqe_available", lambda: True)
+    monkeypatch.setattr(made_tests, "niqe", lambda image: float(image.mean()))
     scores = carry_over_tests.score_low_quality(lambda image: image // 2, ["real47", "gone"])
     assert scores["dataset"].eq("low_quality").all()
     assert scores["photograph"].tolist() == scores["image"].tolist() == ["a", "b"]
     assert scores["value"].tolist() == [float((image // 2).mean()) for image in images]
     assert carry_over_tests.score_low_quality(lambda image: image, ["gone"]).empty
-    monkeypatch.setattr(carry_over_tests, "niqe_available", lambda: False)
+    monkeypatch.setattr(made_tests, "niqe_available", lambda: False)
     assert carry_over_tests.score_low_quality(lambda image: image, ["real47"]).empty
 
 

@@ -71,43 +71,42 @@ def match_defocus(
     blurred: UInt8[np.ndarray, "h w 3"],
     sharp: UInt8[np.ndarray, "h w 3"],
     device: torch.device | str = "cpu",
-    flow: str | None = "dis",
+    aligned: bool = False,
 ) -> Float32[np.ndarray, "h w"]:
     """The blur of a pair by the reblurring network: the map on the grid of `blurred`.
 
     Args:
-        flow: by which the sharp side is warped onto the blurred one; None for
-            pairs that are aligned.
+        aligned: whether the pair is; else the sharp side is warped onto the blurred one.
 
     Raises:
         ReblurError: there is no reblurring network; or as `warping.correspond`.
     """
     if network.reblurring is None:
         raise ReblurError("this network has no reblurring network; build with reblurring=True.")
-    target, photograph = _on_photograph(sharp, blurred, flow, device)
+    target, photograph = _on_photograph(sharp, blurred, aligned, device)
     made = network.reblurring(target, photograph)
     leaky = network.reblurring.leaky
     return circle_of_confusion(made.seeds, made.weights, leaky)[0].cpu().numpy()
 
 
 def best_disc(
-    blurred: UInt8[np.ndarray, "h w 3"], sharp: UInt8[np.ndarray, "h w 3"], flow: str | None = "dis"
+    blurred: UInt8[np.ndarray, "h w 3"], sharp: UInt8[np.ndarray, "h w 3"], aligned: bool = False
 ) -> Float32[np.ndarray, "h w"]:
     """The blur of a pair without learning: the diameter of that even disc, of the radius 0 … 7,
     by which the sharp side explains the photograph best around a pixel; see `match_defocus`."""
-    costs = matching_costs(*_on_photograph(sharp, blurred, flow, "cpu"))
+    costs = matching_costs(*_on_photograph(sharp, blurred, aligned, "cpu"))
     return 2 * costs[0].argmin(0).float().numpy()
 
 
 def _on_photograph(
     sharp: UInt8[np.ndarray, "h w 3"],
     blurred: UInt8[np.ndarray, "h w 3"],
-    flow: str | None,
+    aligned: bool,
     device: torch.device | str,
 ) -> tuple[Float[Tensor, "1 3 h w"], Float[Tensor, "1 3 h w"]]:
-    """(the sharp side, warped onto the photograph by the flow; the photograph)."""
+    """(the sharp side, warped onto the photograph unless it is aligned; the photograph)."""
     target, photograph = (to_tensor(x)[None].to(device) for x in (sharp, blurred))
-    if flow is not None:
+    if not aligned:
         there, _ = correspond(photograph, target)
         target, _ = warp(target, there.flow)
     return target, photograph

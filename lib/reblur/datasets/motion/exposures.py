@@ -156,13 +156,8 @@ def blur_lengths(exposures: Exposures, size: tuple[int, int]) -> Float[np.ndarra
     """How long the camera's motion is in each picture of height and width `size`, in pixels: the
     largest distance between two positions of its middle or of a corner within the exposure."""
     points = exposures.centres[:, None] + np.array(size[::-1]) / 2 * CORNERS
-    used = exposures.counts
-    lengths = []
-    for matrices, count, at in zip(exposures.homographies[0], used, points, strict=True):
-        paths = transform(matrices[None, :count], at[None])[0]  # (n, p, 2)
-        apart = np.linalg.norm(paths[:, None] - paths[None], axis=-1)
-        lengths.append(apart.max())
-    return np.array(lengths)
+    paths = transform(exposures.homographies[0], points)  # (b, n, p, 2)
+    return np.linalg.norm(paths[:, :, None] - paths[:, None], axis=-1).max((1, 2, 3))
 
 
 def _within(bounds: tuple[Number, Number], draw: np.ndarray) -> np.ndarray:

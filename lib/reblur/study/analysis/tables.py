@@ -41,6 +41,7 @@ METRICS: dict[str, tuple[str, str, int]] = {
     "mmd": ("AlexNet-MMD", "", 4),
     "fd": ("AlexNet-FD", "", 2),
 }
+_MOST_CELLS = 3  # beside more, a page shows what a row costs only when it is chosen
 _MOST_EMPTY_ROWS = 3  # more rows without a number become one sentence
 
 
@@ -130,10 +131,10 @@ def table(
     said = pd.concat(notes, axis=1).apply(_unique_notes, axis=1) if notes else ""
     words = []
     if costs is not None:
-        frame = frame.merge(costs, "left", fields)
+        frame, wide = frame.merge(costs, "left", fields), len(cells) > _MOST_CELLS
         columns += [
-            Column("parameters", "parameters", "", 0),
-            Column("macs", "multiply-adds", "G", 1),
+            Column("parameters", "parameters", "", 0, hidden=wide),
+            Column("macs", "multiply-adds", "G", 1, hidden=wide),
             Column("steps", "updates", "", 0),
             Column("trained", "seeds"),
         ]

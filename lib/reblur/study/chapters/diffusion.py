@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reblur.files import sha256_of_value
+from reblur.network_names import DENOISERS, class_of
 from reblur.study.chapters.diffusion_claims import DATASETS, label, side_label
 from reblur.study.chapters.stages import plain_stages
 from reblur.study.params import Params, merged, refuse_unknown
@@ -104,8 +105,7 @@ def target_names(target: Mapping[str, Any] | None) -> list[str]:
 
 def denoiser_recipe(params: Params, profile: str, task: str, seed: int) -> dict[str, Any]:
     """What makes a target's diffusion model: as the recipe of a run, `identity` included."""
-    from reblur.network_names import DENOISERS, class_of  # with them torch, which takes seconds
-    from reblur.study.data.available import data_hashes
+    from reblur.study.data.available import data_hashes  # with it torch, which takes seconds
 
     part = params.profile(profile).part(CHAPTER).denoiser
     domain, target = domain_of(params, profile, task), target_of(params, profile, task)
@@ -134,7 +134,6 @@ def pairs_recipe(
 
     Only refined pairs follow from a diffusion model, and so from the seed.
     """
-    from reblur.network_names import class_of
     from reblur.study.data.available import data_hashes
 
     domain, part = domain_of(params, profile, task), params.profile(profile).part(CHAPTER)

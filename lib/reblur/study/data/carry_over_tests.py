@@ -8,7 +8,6 @@ from torch import nn
 
 from reblur.datasets.images.low_quality import open_low_quality
 from reblur.evaluation.scoring import Restorer
-from reblur.measures.niqe import niqe, niqe_available
 from reblur.study.data import made_tests, motion_tests, triplet_tests
 from reblur.study.data.available import is_here
 from reblur.study.data.test_sets import SCORE_COLUMNS, TestSet, empty_scores, score_sets
@@ -40,11 +39,10 @@ def score_low_quality(restorer: Restorer, names: Sequence[str]) -> pd.DataFrame:
     """`niqe` of every restored image of those real low-quality sets that are here, as long rows;
     none where its parameters are not. An image is the unit; small ones are enlarged."""
     here = [name for name in names if is_here(name)]
-    if not here or not niqe_available():
+    if not here:
         return empty_scores()
     found = open_low_quality(here, "test", SMALLEST)
-    named = zip(found.names, found.images, strict=True)
-    rows = [(LOW_QUALITY, name, name, "niqe", niqe(restorer(image))) for name, image in named]
+    rows = made_tests.niqe_rows(LOW_QUALITY, found.names, map(restorer, found.images))
     return pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
 
 

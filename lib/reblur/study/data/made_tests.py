@@ -4,7 +4,7 @@ Of real images NIQE is taken image by image, and the distance of all restored im
 sharp ones. Neither knows whether the content is right; both are read beside the pictures.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,21 @@ def score(
     return score_real(tests["domain"], images.names, restored, network is None), empty_scores()
 
 
+def niqe_rows(
+    dataset: str, names: Sequence[str], restored: Iterable[np.ndarray]
+) -> list[tuple[str, str, str, str, float]]:
+    """`niqe` of every restored image as a row of `SCORE_COLUMNS`, each image a photograph of its
+    own. One that is too small for it is told and has none; without its parameters none has."""
+    rows = []
+    if niqe_available():
+        for name, image in zip(names, restored, strict=True):
+            try:
+                rows.append((dataset, name, name, "niqe", niqe(image)))
+            except ReblurError as error:
+                print(f"{name}: {error}")
+    return rows
+
+
 def score_real(
     domain: Mapping[str, Any], names: Sequence[str], restored: Sequence[np.ndarray], floor: bool
 ) -> pd.DataFrame:
@@ -86,13 +101,8 @@ def score_real(
 
     A measure that is not available here has no rows.
     """
-    task, rows = domain["name"], []
-    if niqe_available():
-        for name, image in zip(names, restored, strict=True):
-            try:
-                rows.append((task, name, name, "niqe", niqe(image)))
-            except ReblurError as error:
-                print(f"{name}: {error}")
+    task = domain["name"]
+    rows = niqe_rows(task, names, restored)
     highs, photographs = high_images(domain)
     sharp = Photographs(photographs, [to_uint8(image) for image in highs])
     side = min(PATCH, *highs.shape[2:])

@@ -64,8 +64,8 @@ class Known:
         """What is known of the blur; with `truth`, as `pair`, to be read off the pair."""
         blurred, coc = self.triplet.blurred, self.triplet.coc
         sharp = getattr(self.triplet, truth) if truth else None
-        flow = "dis" if truth == "sharp" else None
-        return KnownMap(self.name, self.photograph, blurred, coc, None, sharp, flow)
+        aligned = truth == "aligned"
+        return KnownMap(self.name, self.photograph, blurred, coc, None, sharp, aligned)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class KnownMap:
     """A photograph with what is known of its blur: the circle of confusion in pixels, or a mask.
 
     sharp: the other side of its pair, where the map is read off both.
-    flow: by which that is warped onto the photograph; None where it is aligned.
+    aligned: whether that is; else it is warped onto the photograph.
     """
 
     name: str
@@ -82,7 +82,7 @@ class KnownMap:
     coc: Float[np.ndarray, "h w"] | None = None
     mask: Bool[np.ndarray, "h w"] | None = None
     sharp: UInt8[np.ndarray, "h w 3"] | None = None
-    flow: str | None = None
+    aligned: bool = False
 
 
 Estimate = Callable[[KnownMap], np.ndarray]  # -> (H, W), larger is blurrier
@@ -180,7 +180,7 @@ def read_map(network: nn.Module, known: KnownMap, device: str) -> Float[np.ndarr
     """What a network says of the blur, from the photograph alone or from its pair."""
     if known.sharp is None:
         return read_defocus(network, known.blurred, device).coc
-    return match_defocus(network, known.blurred, known.sharp, device, known.flow)
+    return match_defocus(network, known.blurred, known.sharp, device, known.aligned)
 
 
 def score_maps(estimate: Estimate, sets: Mapping[str, Sequence[KnownMap]]) -> pd.DataFrame:
@@ -206,7 +206,7 @@ def score_maps_without_a_network(sets: Mapping[str, Sequence[KnownMap]]) -> pd.D
 
     def estimate(known: KnownMap) -> np.ndarray:
         if known.sharp is not None:
-            return best_disc(known.blurred, known.sharp, known.flow)
+            return best_disc(known.blurred, known.sharp, known.aligned)
         return local_contrast(known.blurred)
 
     scores = score_maps(estimate, sets)
