@@ -82,7 +82,7 @@ def write_notebook(path, *cells, title="Scale-recurrent networks"):
         cells=[
             text(f"# {title}\n\n{QUESTION}"),
             code("import reblur"),
-            code("banner(profile)", html(banner("no evidence <here>").data)),
+            code("banner(profile)", html(banner("no evidence <here>").data), tags=["banner"]),
             code(
                 "first",
                 nbformat.v4.new_output("stream", name="stdout", text="gain 0.30"),
@@ -205,6 +205,8 @@ def test_the_index_shows_questions_verdicts_and_summaries(folder):
     assert text.count("Does SS beat the blurred input?") == 2
     assert text.count("Claims tested: 2 supported, 1 inconclusive, 1 not run.") == 2
     assert text.count("gain 0.30") == 2
+    assert text.count("no evidence <here>") == 1  # once, above all chapters
+    assert text.index("no evidence") < text.index("Does SS beat")
     assert "Defocus & <blur>" in text
     assert "PSNR" not in text
 

@@ -12,9 +12,10 @@ A run depends on its recipe alone, so that DVC runs again what a change reaches,
 """
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -217,10 +218,32 @@ def plan(params: Params, profile: str, root: Path) -> None:
             path.unlink()
 
 
+#: What DVC says after each stage of git and of remote storage, which a study does not use.
+HINTS = (
+    "To track the changes with git", "git add ", "To enable auto staging", "dvc config ",
+    "Use `dvc push`", "Updating lock file",
+)  # fmt: skip
+
+
 def dvc(root: Path, *arguments: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run `dvc` of this environment in the project's root."""
+    """Run `dvc` of this environment in the project's root; what it says is shown but for `HINTS`,
+    or captured."""
     command = [sys.executable, "-m", "dvc", *arguments]
-    return subprocess.run(command, cwd=root, text=True, capture_output=capture, check=False)
+    if capture:
+        return subprocess.run(command, cwd=root, text=True, capture_output=True, check=False)
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command,
+        cwd=root,
+        encoding="utf-8",
+        errors="replace",
+        stdout=subprocess.PIPE,
+        env=environment,
+    ) as running:
+        for line in running.stdout or ():
+            if line.strip() and not line.strip().startswith(HINTS):
+                print(line, end="", flush=True)
+    return subprocess.CompletedProcess(command, running.returncode)
 
 
 def changed_stages(root: Path, profile: str) -> list[str]:
@@ -257,9 +280,15 @@ def run_profile(root: Path, profile: str, jobs: int) -> int:
     return failed
 
 
-def _side_by_side(root: Path, stages: Iterable[str], jobs: int) -> int:
+def _side_by_side(root: Path, stages: Sequence[str], jobs: int) -> int:
+    """Run the stages and say after each how many are done; returns how many failed."""
+
     def up_to_date(stage: str) -> bool:
         return dvc(root, "--wait-for-lock", "repro", "--single-item", stage).returncode == 0
 
+    failed = 0
     with ThreadPoolExecutor(max(1, jobs)) as pool:
-        return sum(not done for done in pool.map(up_to_date, stages))
+        for number, done in enumerate(pool.map(up_to_date, stages), 1):
+            failed += not done
+            print(f"{number} of {len(stages)} stages done", flush=True)
+    return failed

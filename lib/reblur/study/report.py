@@ -25,6 +25,7 @@ from reblur.study.results_page import write_results
 from reblur.study.verify import write_provenance
 
 SUMMARY = "summary"  # the tag of cells whose outputs the index shows
+BANNER = "banner"  # of the cell whose output stands under the index's title, once
 #: The CSS class of a claim's card → its word.
 VERDICTS = {word: word for word in ("supported", "refuted", "inconclusive")} | {
     "missing": "not run"
@@ -34,8 +35,8 @@ VERDICTS = {word: word for word in ("supported", "refuted", "inconclusive")} | {
 def render(notebooks: list[Path], folder: Path, title: str) -> list[Path]:
     """Write one page a notebook, <folder>/<stem>.html, and index.html; returns the index first.
 
-    The index shows of each notebook its title, its first paragraph, the outputs of its cells tagged
-    "summary" and how its claims came out.
+    The index shows the first banner, and of each notebook its title, its first paragraph, the
+    outputs of its cells tagged "summary" and how its claims came out.
 
     Raises:
         ReblurError: no notebook, one that is not there or was not executed, a wrong formula.
@@ -131,15 +132,23 @@ def _index(
 ) -> nbformat.NotebookNode:
     """The index, as a notebook of its own."""
     cells = [nbformat.v4.new_markdown_cell(f"# {title}")]
+    cells += [cell for _, book in pages for cell in _shown(book, BANNER)][:1]
     for page, book in pages:
         lines = [f"## [{page['title']}]({page['file']})", _question(book), _verdicts(book)]
         cells.append(nbformat.v4.new_markdown_cell("\n\n".join(line for line in lines if line)))
-        for cell in book.cells:
-            if cell.cell_type == "code" and SUMMARY in cell.metadata.get("tags", []):
-                cells.append(nbformat.v4.new_code_cell("", outputs=cell.outputs))
+        cells += _shown(book, SUMMARY)
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"
     return nbformat.v4.new_notebook(cells=cells)
+
+
+def _shown(book: nbformat.NotebookNode, tag: str) -> list[nbformat.NotebookNode]:
+    """The outputs of the code cells with a tag, as cells without code."""
+    return [
+        nbformat.v4.new_code_cell("", outputs=cell.outputs)
+        for cell in book.cells
+        if cell.cell_type == "code" and tag in cell.metadata.get("tags", []) and cell.outputs
+    ]
 
 
 def _question(book: nbformat.NotebookNode) -> str:

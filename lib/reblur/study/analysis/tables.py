@@ -135,7 +135,7 @@ def table(
         columns += [
             Column("parameters", "parameters", "", 0, hidden=wide),
             Column("macs", "multiply-adds", "G", 1, hidden=wide),
-            Column("steps", "updates", "", 0),
+            Column("steps", "updates", "", 0, hidden=wide and not frame["unequal"].eq(True).any()),
             Column("trained", "seeds"),
         ]
         if frame["unequal"].eq(True).any():
