@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from made_results import runs_of, scores_of, write_run, write_study
+from made_results import idle, runs_of, scores_of, write_run, write_study
 from reblur.study.analysis.claims import ONE_NETWORK, Claim, in_words, judge, verdict_of
 from reblur.study.analysis.scores import matching, read_facts, read_scores
 from reblur.study.analysis.statistics import Interval, missing_interval
@@ -147,3 +147,11 @@ def test_intervals_in_words():
     assert in_words(Interval(0.314, 0.126, 0.52)) == "+0.31 [+0.13, +0.52] dB"
     assert in_words(Interval(-0.01, -0.02, 0.0), "ssim") == "-0.0100 [-0.0200, +0.0000]"
     assert in_words(missing_interval()) == "not run"
+
+
+def test_a_side_that_returns_its_input_is_named(study):
+    study = (idle(study[0], "ss", "synthetic"), study[1])
+    assert verdict(study, "greater", ("sr_edrb3_skip", "ss")) == (
+        "supported", "ss returns its input"
+    )  # fmt: skip
+    assert verdict(study, "greater", ("sr_edrb3_skip", "sc")) == ("supported", "")

@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from made_results import runs_of, scores_of, write_run, write_study
-from reblur.study.analysis.scores import costs, matching, read_facts, read_scores
+from made_results import idle, runs_of, scores_of, write_run, write_study
+from reblur.study.analysis.scores import costs, matching, read_facts, read_scores, run_frame
 from reblur.study.analysis.summary import summarise
 from reblur.study.analysis.tables import Column, Table, not_run, table, to_html
+from reblur.study.chapters import diffusion
+from reblur.study.rows import BLURRED, Run
 
 VARIANTS = ["ss", "sr_edrb3", "absent"]
 RUNS = runs_of(VARIANTS)
@@ -128,6 +130,28 @@ def test_what_was_not_run_is_one_sentence(study):
     expected = "2 of 3 configurations were run in this profile; not run: ABSENT."
     assert not_run(study[1], label) == expected
     assert not_run(study[1][study[1]["done"]], label) == ""
+
+
+def test_what_was_not_run_is_told_by_task():
+    runs = [
+        Run("diffusion", "rrdb", "rrdb", 0, task, None, *source)
+        for task in ("deblur", "faces")
+        for source in (("clean", None), ("refined", 100))
+    ]
+    facts = run_frame(runs).assign(done=[True, False, False, False])
+    tasks = {"deblur": "deblurring"}
+    assert not_run(facts, diffusion.label, tasks) == (
+        "1 of 4 configurations were run in this profile; not run: deblurring: RRDB: "
+        "diffusion-refined, t₀ = 100; faces: RRDB: bicubic, RRDB: diffusion-refined, t₀ = 100."
+    )
+
+
+def test_a_network_that_learned_nothing_is_said_in_its_row(study):
+    scores = idle(study[0], "ss", "synthetic")
+    found = table(summarise(scores, RUNS), CELLS, key="t", title="T", label=label)
+    assert found.frame.set_index("variant")["note"].to_dict() == {
+        BLURRED: "", "ss": "returns its input", "sr_edrb3": "", "absent": "not run"
+    }  # fmt: skip
 
 
 def test_names_cannot_break_a_page():

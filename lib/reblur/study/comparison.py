@@ -153,11 +153,16 @@ class Comparison:
         there = [cell for cell in cells if cell[0] in self.test_sets]
         if all(what == "gain" for _, _, what in there):  # of which the blurred input has none
             rows = rows[rows["variant"] != BLURRED]
-        named = {"label": self.chapter.label, "headings": self.chapter.DATASETS, "costs": self.cost}
-        made = table(rows, there, key=key, title=title, **{**named, **options})
+        named: dict[str, Any] = {
+            "label": self.chapter.label,
+            "headings": self.chapter.DATASETS,
+            "costs": self.cost,
+        }
+        named |= options
+        made = table(rows, there, key=key, title=title, **named)
         show(made, self.tables)
         if seen and there:
-            see(most_and_least(self.gains(rows, there[0][0])))
+            see(most_and_least(labelled(self.gains(rows, there[0][0]), named["label"])))
 
     def show_figure(self, drawn: Any) -> None:
         """Write and display a figure."""
@@ -178,7 +183,7 @@ class Comparison:
     def show_missing(self) -> None:
         """Display which runs are missing of those that are asked for, or planned."""
         planned = planned_runs(self.params, self.profile, self.chapter)
-        words = not_run(read_facts(self.root, planned), self.chapter.label)
+        words = not_run(read_facts(self.root, planned), self.chapter.label, self.chapter.DATASETS)
         display(Markdown(words or "Nothing: every run that this profile asks for is here."))
 
     def one_of_each(self, *wanted: Mapping[str, Any]) -> list[Run]:

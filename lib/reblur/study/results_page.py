@@ -52,7 +52,7 @@ def _chapter(params: Params, profile: str, chapter: str) -> str:
         f"### {module.TITLE}",
         "",
         f"{len(done)} of {len(facts)} runs, {hours:.1f} hours of training. "
-        f"{not_run(facts, module.label)}",
+        f"{not_run(facts, module.label, module.DATASETS)}",
         "",
     ]
     if not sets:  # real images of low quality alone

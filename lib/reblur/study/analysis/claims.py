@@ -13,7 +13,7 @@ back more than half of what the worse of them lacks.
 Anything else is inconclusive, and so is a comparison of trainings that saw different numbers of
 samples (steps × batch, over every seed), unless the claim is about equal time. An interval from one
 seed leaves out what another training would have changed, whatever it is compared with: its verdict
-is for this one trained network.
+is for this one trained network. A side that learned nothing, and so returns its input, is named.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ from reblur.study.analysis.statistics import (
     Interval,
     missing_interval,
 )
-from reblur.study.analysis.summary import difference
+from reblur.study.analysis.summary import RETURNS_INPUT, difference, returns_input
 from reblur.study.rows import BLURRED
 
 Verdict = Literal["supported", "refuted", "inconclusive", "not run"]
@@ -95,6 +95,10 @@ def judge(
     for claim in claims:
         found = [_interval(claim, pair, scores, facts) for pair in claim.pairs]
         verdict, remark = verdict_of(claim, found)
+        sides = [side for pair in claim.pairs for side in pair if side != BLURRED]
+        idle = [name(side) for side in sides if returns_input(scores, side, claim.dataset)]
+        idle = [f"{side} {RETURNS_INPUT}" for side in dict.fromkeys(idle)]
+        remark = "; ".join(filter(None, [remark, *idle]))
         evidence = [
             f"{name(ours)} − {_mean_of(theirs, name)}: {in_words(interval, claim.metric)}"
             for (ours, *theirs), interval in zip(claim.pairs, found, strict=True)

@@ -29,6 +29,8 @@ SUMMARY_COLUMNS = (
     "gain_high", "better", "seeds", "photographs", "images", "infinite", "note",
 )  # fmt: skip
 NOT_AVAILABLE = "not available"
+RETURNS_INPUT = "returns its input"
+_SAME = 0.005  # dB: no photograph's PSNR differs by more from that of the blurred input
 
 _Key = tuple[Any, ...]
 
@@ -159,6 +161,23 @@ def difference(
     return _interval(kept, base, infinite, len(us.images), dataset, metric)
 
 
+def returns_input(scores: pd.DataFrame, which: Which, dataset: str) -> bool:
+    """Whether a configuration learned nothing: its PSNR is that of the blurred input, image by
+    image and seed by seed."""
+    here = scores[scores["dataset"] == dataset]
+    found = _one(here, which, "psnr")
+    if found is None:
+        return False
+    (chapter, task, *_), us = found
+    base = _one(here, {"chapter": chapter, "task": task, "variant": BLURRED}, "psnr")
+    return base is not None and _same(*_usable(us, base[1])[:2])
+
+
+def _same(ours: _Matrix, base: _Matrix | None) -> bool:
+    there = base is not None and bool(ours.values.size)
+    return there and bool((np.abs(ours.values - base.values) < _SAME).all())
+
+
 def _row(matrix: _Matrix, theirs: _Matrix | None, dataset: str, metric: str) -> dict[str, Any]:
     """Mean and gain of a configuration, both over the images on which neither side is infinite."""
     ours, base, infinite = _usable(matrix, theirs)
@@ -168,6 +187,8 @@ def _row(matrix: _Matrix, theirs: _Matrix | None, dataset: str, metric: str) -> 
     )
     if base is None or not ours.values.size:
         return _values(mean, None)
+    if metric == "psnr" and _same(ours, base):
+        mean = replace(mean, note="; ".join(filter(None, (mean.note, RETURNS_INPUT))))
     better = ours.values.mean(axis=0) - base.values.mean(axis=0)
     better = -better if metric in LOWER_IS_BETTER else better
     return _values(mean, gain) | {"better": float((better > 0).mean())}

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from reblur.files import atomic_path
+from reblur.study.analysis.scores import start_steps
 from reblur.study.analysis.statistics import NOT_RUN
 from reblur.study.analysis.summary import NOT_AVAILABLE
 from reblur.study.rows import BLURRED, CONFIGURATION_FIELDS
@@ -153,18 +154,28 @@ def table(
 def labelled(frame: pd.DataFrame, label: Label, column: str = "label") -> pd.DataFrame:
     """The frame with a column of names, made from the fields of each row's configuration."""
     fields = frame[list(CONFIGURATION_FIELDS)].astype(object)
+    fields["t0"] = start_steps(fields["t0"]).to_numpy()  # whole numbers, also beside missing ones
     records = fields.where(fields.notna(), None).to_dict("records")
     return frame.assign(**{column: [label(record) for record in records]})
 
 
-def not_run(facts: pd.DataFrame, label: Label) -> str:
-    """'2 of 20 configurations were run in this profile; not run: A, B.'; '' where all were."""
+def not_run(facts: pd.DataFrame, label: Label, tasks: Mapping[str, str] | None = None) -> str:
+    """'2 of 20 configurations were run in this profile; not run: A, B.'; '' where all were.
+
+    Args:
+        tasks: the name of each task: those of a chapter of several tasks are listed by task.
+    """
     fields = list(CONFIGURATION_FIELDS)
     done = facts.groupby(fields, sort=False, dropna=False)["done"].any().reset_index()
     missing = labelled(done.loc[~done["done"], fields], label)
     if missing.empty:
         return ""
-    names = ", ".join(missing["label"])
+    several = done["task"].nunique() > 1
+    lists = [
+        f"{(tasks or {}).get(str(task), str(task))}: " * several + ", ".join(rows["label"])
+        for task, rows in missing.groupby("task", sort=False, dropna=False)
+    ]
+    names = "; ".join(lists)
     ran = len(done) - len(missing)
     return f"{ran} of {len(done)} configurations were run in this profile; not run: {names}."
 
