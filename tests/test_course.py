@@ -127,6 +127,13 @@ def test_equations_become_mathml_and_code_stays():
     assert "*" not in text.split("<math", 2)[2]
 
 
+def test_the_last_text_of_a_row_runs_on_without_widening_its_column():
+    one, long = np.full((40, 60, 3), 90, np.uint8), "a text of several pictures' width"
+    assert sheet([[one] * 5], [[long]]).size == sheet([[one] * 5], [["a"]]).size
+    assert sheet([[one]], [[long]]).width > 200  # nothing is cut
+    assert sheet([[one] * 5], [[long, "b"]]).width > 450
+
+
 def test_a_sheet_shows_every_pixel():
     picture = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
     page = np.asarray(sheet([[picture, torch.ones(3, 4, 5)]], [["a", "b"]], zoom=2))

@@ -32,24 +32,26 @@ def sheet(
     shown = [[a.repeat(zoom, 0).repeat(zoom, 1) for a in row] for row in arrays]
     font = ImageFont.truetype(findfont("DejaVu Sans"), TEXT)  # comes with matplotlib, has Greek
     words = [list(labels[n]) if n < len(labels) else [] for n in range(len(shown))]
-    columns = range(max(len(row) for row in shown))
+    count = max(len(row) for row in shown)
+    ends = [[math.ceil(font.getlength(text)) for text in line] for line in words]
     widths = [
         GAP
         + max(
             *(row[at].shape[1] for row in shown if at < len(row)),
-            *(math.ceil(font.getlength(line[at])) for line in words if at < len(line)),
+            *(line[at] for line in ends if at < len(line) - 1),  # the last text may run on
         )
-        for at in columns
+        for at in range(count)
     ]
+    starts = [GAP + sum(widths[:at]) for at in range(count)]
+    wide = max([sum(widths), *(starts[len(line) - 1] + line[-1] for line in ends if line)])
     tallest = [max(a.shape[0] for a in row) for row in shown]
     below = [GAP + (TEXT + GAP) * any(line) for line in words]
-    canvas = Image.new("RGB", (sum(widths) + GAP, sum(tallest) + sum(below) + GAP), "white")
+    canvas = Image.new("RGB", (wide + GAP, sum(tallest) + sum(below) + GAP), "white")
     draw, top = ImageDraw.Draw(canvas), GAP
     for row, line, height, space in zip(shown, words, tallest, below, strict=True):
-        left = [GAP + sum(widths[:at]) for at in columns]
-        for x, array in zip(left, row, strict=False):
+        for x, array in zip(starts, row, strict=False):
             canvas.paste(Image.fromarray(array), (x, top + height - array.shape[0]))
-        for x, text in zip(left, line, strict=False):
+        for x, text in zip(starts, line, strict=False):
             draw.text((x, top + height + space - TEXT - 2 * GAP), text, "black", font)
         top += height + space
     return canvas
