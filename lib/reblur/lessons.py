@@ -37,8 +37,8 @@ def sheet(
     widths = [
         GAP
         + max(
-            *(row[at].shape[1] for row in shown if at < len(row)),
-            *(line[at] for line in ends if at < len(line) - 1),  # the last text may run on
+            [row[at].shape[1] for row in shown if at < len(row)]
+            + [line[at] for line in ends if at < len(line) - 1]  # the last text may run on
         )
         for at in range(count)
     ]
