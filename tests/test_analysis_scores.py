@@ -11,6 +11,7 @@ from made_results import runs_of, scores_of, write_blurred, write_run, write_stu
 from reblur.errors import ReblurError
 from reblur.study.analysis.scores import (
     SCORE_COLUMNS,
+    denoiser_seconds,
     matching,
     read_curves,
     read_facts,
@@ -204,3 +205,16 @@ def test_a_folders_name_says_nothing(tmp_path):
     write_blurred(tmp_path, run)
     write_run(tmp_path, replace(run, seed=5), scores_of(run, 0.1))
     assert set(read_scores(tmp_path, [run])["variant"]) == {BLURRED}
+
+
+def test_diffusion_models_took_time_too(tmp_path):
+    runs = [Run("diffusion", "rrdb", "rrdb", s, "deblur", source="clean") for s in (0, 1)]
+    assert denoiser_seconds(tmp_path, runs) == 0
+    path = tmp_path / "targets" / "deblur-0" / "run.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"seconds": 12.5}')
+    assert denoiser_seconds(tmp_path, [*runs, *runs]) == 12.5
+    assert denoiser_seconds(tmp_path, runs_of(["ss"])) == 0
+    path.write_text("{}")
+    with pytest.raises(ReblurError, match="lacks seconds"):
+        denoiser_seconds(tmp_path, runs)

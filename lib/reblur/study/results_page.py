@@ -4,7 +4,7 @@ import pandas as pd
 
 from reblur.datasets.catalogue.manifests import project_root
 from reblur.files import write_text
-from reblur.study.analysis.scores import read_facts, read_scores
+from reblur.study.analysis.scores import denoiser_seconds, read_facts, read_scores
 from reblur.study.analysis.sentences import gain_in_words, most_and_least
 from reblur.study.analysis.summary import summarise
 from reblur.study.analysis.tables import labelled, not_run
@@ -47,11 +47,13 @@ def _chapter(params: Params, profile: str, chapter: str) -> str:
     rows = summary[summary["metric"] == "psnr"]
     sets = list(dict.fromkeys(rows["dataset"].dropna()))
     done = facts[facts["done"]]
-    hours = done["seconds"].sum() / 3600
+    models = denoiser_seconds(root, runs)
+    hours = (done["seconds"].sum() + models) / 3600
+    beside = ", the diffusion models' included" * (models > 0)
     lines = [
         f"### {module.TITLE}",
         "",
-        f"{len(done)} of {len(facts)} runs, {hours:.1f} hours of training. "
+        f"{len(done)} of {len(facts)} runs, {hours:.1f} hours of training{beside}. "
         f"{not_run(facts, module.label, module.DATASETS)}",
         "",
     ]

@@ -67,6 +67,18 @@ def read_measures(root: Path, runs: Sequence[Run]) -> pd.DataFrame:
     return _joined(found, SCORE_COLUMNS)
 
 
+def denoiser_seconds(root: Path, runs: Sequence[Run]) -> float:
+    """How long the diffusion models of the tasks and seeds of `runs` trained, those that are here.
+
+    Raises:
+        ReblurError: a run.json of a target is broken.
+    """
+    targets = dict.fromkeys(f"{run.task}-{run.seed}" for run in runs if run.task is not None)
+    paths = [Path(root) / "targets" / target / "run.json" for target in targets]
+    there = [path for path in paths if path.is_file()]
+    return sum((float(_read_json(path, ["seconds"])["seconds"]) for path in there), 0.0)
+
+
 def write_scores(path: Path, scores: pd.DataFrame, fields: Sequence[str] = ()) -> None:
     """Write the `SCORE_COLUMNS` of a frame, whole or not at all; rows without a value are left out.
 
@@ -232,18 +244,22 @@ def _read_csv(path: Path, types: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _read_run(path: Path, run: Run) -> dict[str, Any]:
+    keys = ("run", "configuration", "code", "steps", "seconds", "parameters", "macs")
+    facts = _read_json(path, keys)
+    if "batch" not in facts["configuration"].get("training", {}):
+        raise ReblurError(f"{path}: lacks configuration.training.batch; run it again.")
+    if facts["run"] != run.as_dict():
+        raise ReblurError(f"{path}: describes another run than {run.name}; run it again.")
+    return facts
+
+
+def _read_json(path: Path, keys: Iterable[str]) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ReblurError(f"{path}: is not valid JSON; run it again.") from error
-    keys = ("run", "configuration", "code", "steps", "seconds", "parameters", "macs")
-    lacking = [key for key in keys if key not in facts]
-    if "batch" not in facts.get("configuration", {}).get("training", {}):
-        lacking.append("configuration.training.batch")
-    if lacking:
+    if lacking := [key for key in keys if key not in facts]:
         raise ReblurError(f"{path}: lacks {', '.join(lacking)}; run it again.")
-    if facts["run"] != run.as_dict():
-        raise ReblurError(f"{path}: describes another run than {run.name}; run it again.")
     return facts
 
 
