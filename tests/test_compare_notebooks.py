@@ -84,7 +84,7 @@ def test_chapter_1_is_compared_from_its_own_folder(kernel, project):
     page, words = run_and_render(kernel, project, "scale_recurrent")
     assert "Profile demo: no evidence." in words
     assert "4 of 20 configurations were run in this profile; not run: w/o R, RNN" in words
-    assert "SR-EDRB3 + skip (ours) gains most, +0." in words
+    assert "SR-EDRB3 + skip (ours) gained most, +0." in words
     assert "for this one trained network (1 seed)" in words
     assert "The ablation" in sections(page)
     assert "What 15 minutes of a core buy" not in sections(page)  # the demo asks for no pilot
@@ -175,11 +175,11 @@ SOME = rows(
     [
         (
             SOME,
-            "SR gains most, +0.50 dB [+0.20, +0.80]; SC least, -0.40 dB [-0.60, -0.10]. "
+            "SR gained most, +0.50 dB [+0.20, +0.80]; SC least, -0.40 dB [-0.60, -0.10]. "
             "Of 3 intervals 1 lies above zero, 1 below, and 1 contains it.",
         ),
-        (SOME.iloc[:1], "SS gains most, +0.10 dB [-0.10, +0.30]. Its interval contains zero."),
-        (SOME.iloc[2:3], "SR gains most, +0.50 dB [+0.20, +0.80]. Its interval lies above zero."),
+        (SOME.iloc[:1], "SS gained +0.10 dB [-0.10, +0.30]. Its interval contains zero."),
+        (SOME.iloc[2:3], "SR gained +0.50 dB [+0.20, +0.80]. Its interval lies above zero."),
         (SOME.iloc[1:2], "None of these was run in this profile."),
     ],
 )
@@ -189,7 +189,7 @@ def test_a_sentence_has_the_numbers_of_its_rows(shown, sentence):
 
 def test_where_less_is_better_the_lowest_gains_most():
     assert most_and_least(SOME, less=True).startswith(
-        "SC lowers it most, -0.40 dB [-0.60, -0.10]; SR"
+        "SC lowered it most, -0.40 dB [-0.60, -0.10]; SR"
     )
 
 

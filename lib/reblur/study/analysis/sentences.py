@@ -24,7 +24,7 @@ def gain_in_words(row: pd.Series) -> str:
 
 
 def most_and_least(rows: pd.DataFrame, less: bool = False) -> str:
-    """Which configuration gains most and which least, and how many intervals leave out zero.
+    """Which configuration gained most and which least, and how many intervals leave out zero.
 
     Args:
         less: less is better, as of NIQE: the lowest gain is the most.
@@ -33,11 +33,12 @@ def most_and_least(rows: pd.DataFrame, less: bool = False) -> str:
     if known.empty:
         return NONE
     most, least = known.iloc[0], known.iloc[-1]
-    verb = "lowers it" if less else "gains"
+    if len(known) == 1:
+        verb = "changed it by" if less else "gained"
+        return f"{most['label']} {verb} {gain_in_words(most)}. {against_zero(known)}"
+    verb = "lowered it" if less else "gained"
     said = f"{most['label']} {verb} most, {gain_in_words(most)}"
-    if len(known) > 1:
-        said += f"; {least['label']} least, {gain_in_words(least)}"
-    return f"{said}. {against_zero(known)}"
+    return f"{said}; {least['label']} least, {gain_in_words(least)}. {against_zero(known)}"
 
 
 def against_zero(rows: pd.DataFrame) -> str:
