@@ -266,3 +266,20 @@ def test_rows_with_a_residual_have_claims_of_their_own():
     assert {theirs["variant"] for _, theirs in residual.pairs} == {"sr_edrb3"}
     assert scale_recurrent.label({"variant": "ss_skip"}) == "SS + skip"
     assert scale_recurrent.label({"variant": "sr_edrb3_skip"}) == "SR-EDRB3 + skip (ours)"
+
+
+def test_what_doing_nothing_wins_back_is_said():
+    rows = pd.DataFrame(
+        {
+            "variant": ["aligned", "baseline", "full", "matched"],
+            "gain": [0.4, -4.4, 0.1, 0.3],
+            "gain_low": [0.1, -6.0, -0.3, 0.1],
+        }
+    )
+    said = defocus.without_learning(rows)
+    assert "lies 2.00 dB above the mean" in said
+    assert said.endswith("matched reblurring (ours) gained over it.")
+    assert defocus.without_learning(rows.iloc[:3]).endswith("No method gained over it for certain.")
+    assert defocus.without_learning(rows.iloc[1:]) == ""  # aligned pairs were not run
+    easy = rows.assign(gain=[0.4, -0.2, 0.3, 0.3])  # more than half is more than nothing
+    assert defocus.without_learning(easy) == ""

@@ -200,6 +200,33 @@ def maps_in_words(rows: pd.DataFrame) -> str:
     return f"{'; '.join(said)}."
 
 
+def without_learning(rows: pd.DataFrame) -> str:
+    """Whether the blurred input itself wins back more than half of what the misalignment costs, so
+    that a network need not learn anything to do so; '' where it does not, or nothing is known.
+
+    Args:
+        rows: gains in PSNR over the blurred input on one test set, of the steps at one level and of
+            aligned pairs; `label`.
+    """
+    gains = rows.dropna(subset="gain").set_index("variant")
+    if not {"aligned", BASELINE, FULL} <= set(gains.index):
+        return ""
+    half = (gains.loc["aligned", "gain"] + gains.loc[BASELINE, "gain"]) / 2
+    if half >= 0:
+        return ""
+    learned = [name for name in (FULL, "matched") if name in gains.index]
+    better = [LABELS[name] for name in learned if gains.loc[name, "gain_low"] > 0]
+    words = (
+        f"{' and '.join(better)} gained over it." if better else
+        "No method gained over it for certain."
+    )  # fmt: skip
+    return (
+        f"The blurred input itself lies {-half:.2f} dB above the mean of aligned pairs and "
+        "baseline: to return it unchanged wins back more than half of the loss, and whether a "
+        f"method deblurs shows in its gain over the blurred input alone. {words}"
+    )
+
+
 def runs(params: Params, profile: str) -> list[Run]:
     """Every run that a profile asks for: each variant at each of its levels, with each seed."""
     part = params.profile(profile).part(CHAPTER)
