@@ -10,6 +10,7 @@ from reblur.errors import ReblurError
 from reblur.networks import build_network
 from reblur.networks.complexity import count_parameters
 from reblur.study.chapters import carry_over, defocus, scale_recurrent
+from reblur.study.chapters.stages import stage_recipes
 from reblur.study.data import carry_over as carry_over_data
 from reblur.study.data import carry_over_tests, made_tests, motion
 from reblur.study.data.carry_over import Mixture, from_photographs
@@ -146,12 +147,12 @@ def test_a_changed_notebook_is_compared_again(tmp_path, monkeypatch):
     for name in ("data_manifests", "params.yaml"):
         (tmp_path / name).symlink_to(project_root() / name)
     monkeypatch.chdir(tmp_path)
-    before = carry_over.stage_recipes(PARAMS, "demo")["compare-carry_over"]
+    before = stage_recipes(PARAMS, "demo", "carry_over")["compare-carry_over"]
     assert before["runs"] == [run.name for run in carry_over.runs(PARAMS, "demo")]
     notebook = tmp_path / "notebooks" / "compare_carry_over.ipynb"
     notebook.parent.mkdir()
     notebook.write_text("{}")
-    after = carry_over.stage_recipes(PARAMS, "demo")["compare-carry_over"]
+    after = stage_recipes(PARAMS, "demo", "carry_over")["compare-carry_over"]
     assert {key for key in before if before[key] != after[key]} == {"notebook"}
 
 

@@ -14,7 +14,7 @@ from IPython.display import Markdown, display
 from reblur.datasets.images.pairs import Pair
 from reblur.errors import ReblurError
 from reblur.evaluation.protocols import PROTOCOLS
-from reblur.study.analysis.claims import Claim, judge
+from reblur.study.analysis.claims import Claim, Side, judge
 from reblur.study.analysis.metrics import write_metrics
 from reblur.study.analysis.pictures import panel
 from reblur.study.analysis.scores import costs, matching, read_curves, read_facts, read_scores
@@ -175,7 +175,11 @@ class Comparison:
         left = len(claims) - len(asked)
         more = f" {left} of {len(claims)} claims are about runs that this profile does not ask for."
         if self.section(f"## Claims tested\n\n{RULE}{more * bool(left)}", bool(asked)):
-            display(verdicts(judge(asked, self.scores, self.facts, self.chapter.side_label)))
+            display(verdicts(judge(asked, self.scores, self.facts, self._side_label)))
+
+    def _side_label(self, side: Side) -> str:
+        fields = {"variant": side} if isinstance(side, str) else {"variant": "", **dict(side)}
+        return str(self.chapter.label(fields))
 
     def _asked(self, side: str | Mapping[str, Any]) -> bool:
         return side == BLURRED or self.asks(**dict(side))  # type: ignore[arg-type]

@@ -26,6 +26,7 @@ from reblur.datasets.catalogue.manifest_schema import ByHand
 from reblur.datasets.catalogue.manifests import load_manifest, manifest_names
 from reblur.errors import ReblurError
 from reblur.files import write_json, write_text
+from reblur.study.chapters.stages import stage_recipes
 from reblur.study.data.available import note_available
 from reblur.study.params import Params, read_params, results_folder
 from reblur.study.provenance import has_git
@@ -207,7 +208,7 @@ def plan(params: Params, profile: str, root: Path) -> None:
     recipes: dict[str, Any] = {}
     for chapter in params.profile(profile).chapters:
         (root / results_folder(profile) / "runs" / chapter).mkdir(parents=True, exist_ok=True)
-        recipes |= chapter_module(chapter).stage_recipes(params, profile)
+        recipes |= stage_recipes(params, profile, chapter)
     recipes |= {run.name: recipe(params, profile, run) for run in all_runs(params, profile)}
     for name, made in recipes.items():
         path = recipe_path(profile, name)

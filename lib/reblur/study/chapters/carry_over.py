@@ -9,10 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from reblur.study.analysis.claims import Claim, Side
+from reblur.study.analysis.claims import Claim
 from reblur.study.analysis.sentences import gain_in_words
 from reblur.study.chapters import defocus, diffusion, scale_recurrent
-from reblur.study.chapters.stages import plain_stages
 from reblur.study.params import Params, merged
 from reblur.study.rows import BLURRED, Run
 
@@ -49,11 +48,6 @@ def label(fields: Mapping[str, Any]) -> str:
     if fields["variant"] == BLURRED:
         return "blurred input"
     return SOURCES.get(fields["source"], str(fields["source"]))
-
-
-def side_label(side: Side) -> str:
-    """What people call a side of a claim's pair."""
-    return label({"variant": side} if isinstance(side, str) else {"variant": "", **side})
 
 
 def runs(params: Params, profile: str) -> list[Run]:
@@ -242,8 +236,3 @@ def all_data(params: Params, profile: str) -> list[str]:
     """Every data set or folder that the chapter reads in a profile."""
     found = [data_names(configuration(params, profile, run)) for run in runs(params, profile)]
     return sorted({name for names in found for part in names for name in part})
-
-
-def stage_recipes(params: Params, profile: str) -> dict[str, dict[str, Any]]:
-    """What the chapter's stages beside its runs depend on: name → recipe."""
-    return plain_stages(params, profile, CHAPTER)

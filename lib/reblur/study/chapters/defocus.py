@@ -8,7 +8,6 @@ import pandas as pd
 from reblur.errors import ReblurError
 from reblur.study.analysis.claims import Claim, Side
 from reblur.study.chapters.scale_recurrent import data_names
-from reblur.study.chapters.stages import plain_stages
 from reblur.study.params import Params, merged
 from reblur.study.rows import BLURRED, Run
 
@@ -63,11 +62,6 @@ def label(fields: Mapping[str, Any]) -> str:
 def step_label(fields: Mapping[str, Any]) -> str:
     """`label` where all configurations are of one level."""
     return LABELS.get(fields["variant"], fields["variant"])
-
-
-def side_label(side: Side) -> str:
-    """What people call a side of a claim's pair."""
-    return label({"variant": side} if isinstance(side, str) else dict(side))
 
 
 def ladder_level(runs: Sequence[Run]) -> int:
@@ -279,8 +273,3 @@ def all_data(params: Params, profile: str) -> list[str]:
     """Every data set or folder that the chapter reads in a profile."""
     found = [data_names(configuration(params, profile, run)) for run in runs(params, profile)]
     return sorted({name for names in found for part in names for name in part})
-
-
-def stage_recipes(params: Params, profile: str) -> dict[str, dict[str, Any]]:
-    """What the chapter's stages beside its runs depend on: name → recipe."""
-    return plain_stages(params, profile, CHAPTER)

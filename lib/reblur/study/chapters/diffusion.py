@@ -5,8 +5,7 @@ from typing import Any
 
 from reblur.files import sha256_of_value
 from reblur.network_names import DENOISERS, class_of
-from reblur.study.chapters.diffusion_claims import DATASETS, label, side_label
-from reblur.study.chapters.stages import plain_stages
+from reblur.study.chapters.diffusion_claims import DATASETS, label
 from reblur.study.params import Params, merged, refuse_unknown
 from reblur.study.provenance import code_hash
 from reblur.study.rows import Run
@@ -15,7 +14,7 @@ CHAPTER = "diffusion"
 TITLE = "Diffusion-synthesised pairs"
 DATA, TESTS = "reblur.study.data.made_pairs", "reblur.study.data.made_tests"
 DENOISER, MEASURES = "reblur.study.denoisers", "reblur.study.targets"
-__all__ = ["DATASETS", "label", "side_label"]  # what a comparison asks of a chapter
+__all__ = ["DATASETS", "label"]  # what a comparison asks of a chapter
 REFINED, INITIAL, FITTED, ORACLE = "refined", "softened", "fitted", "oracle"
 TESTED = ("tests", "test_size", "test_splits")  # of the part's data: what the tests are made by
 Source = tuple[str, int | str | None]  # its name, and t0 of refined pairs
@@ -198,9 +197,3 @@ def all_data(params: Params, profile: str) -> list[str]:
     found = [domain_of(params, profile, task)["images"] for task in tasks]
     found += [target_names(target_of(params, profile, task)) for task in tasks]
     return sorted({name for names in found for name in names})
-
-
-def stage_recipes(params: Params, profile: str) -> dict[str, dict[str, Any]]:
-    """What the chapter's stages beside its runs depend on: name → recipe."""
-    targets = target_recipes(params, profile)
-    return plain_stages(params, profile, CHAPTER) | {f"pairs-{k}": t for k, t in targets.items()}

@@ -73,11 +73,6 @@ def source_label(task: str | None, source: str | None, t0: Any = None) -> str:
     return f"{name}, t₀ {'drawn' if t0 == 'drawn' else f'= {t0}'}"
 
 
-def side_label(side: Side) -> str:
-    """What people call a side of a claim's pair."""
-    return label({"variant": side} if isinstance(side, str) else dict(side))
-
-
 def trade_off(measured: pd.DataFrame, task: str, metric: str, bound: float) -> pd.DataFrame:
     """How near each source of a task comes to the target, and how far its content moved: `label`,
     `panel`, `source`, `t0`, `distance` and `deviation` with _low and _high, `floor`, `chosen`.

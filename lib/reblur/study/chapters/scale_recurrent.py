@@ -5,8 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from reblur.study.analysis.claims import Claim, Side
-from reblur.study.chapters.stages import plain_stages
+from reblur.study.analysis.claims import Claim
 from reblur.study.params import Params, merged
 from reblur.study.rows import BLURRED, Run
 
@@ -86,11 +85,6 @@ def label(fields: Mapping[str, Any]) -> str:
     name = fields["variant"]
     plain = name.replace(SKIP, "")
     return LABELS.get(name) or (f"{LABELS[plain]} + skip" if plain in LABELS else name)
-
-
-def side_label(side: Side) -> str:
-    """What people call a side of a claim's pair."""
-    return label({"variant": side} if isinstance(side, str) else dict(side))
 
 
 def claims(dataset: str, skip: bool = False) -> list[Claim]:
@@ -288,8 +282,3 @@ def all_data(params: Params, profile: str) -> list[str]:
     """Every data set or folder that the chapter reads in a profile."""
     found = [data_names(configuration(params, profile, run)) for run in runs(params, profile)]
     return sorted({name for names in found for part in names for name in part})
-
-
-def stage_recipes(params: Params, profile: str) -> dict[str, dict[str, Any]]:
-    """What the chapter's stages beside its runs depend on: name → recipe."""
-    return plain_stages(params, profile, CHAPTER)

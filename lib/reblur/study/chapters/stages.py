@@ -1,16 +1,18 @@
-"""The recipes of the stages that every chapter has beside its runs: its data and its comparison."""
+"""The recipes of the stages that a chapter has beside its runs: its data, its targets, its
+comparison."""
 
 from pathlib import Path
 from typing import Any
 
 from reblur.files import sha256_of_file
+from reblur.study.chapters import diffusion
 from reblur.study.params import Params, project_root
 from reblur.study.provenance import code_hash
 
 
-def plain_stages(params: Params, profile: str, chapter: str) -> dict[str, dict[str, Any]]:
+def stage_recipes(params: Params, profile: str, chapter: str) -> dict[str, dict[str, Any]]:
     """`data-<chapter>`: the test sets and how the blurred input is scored; `compare-<chapter>`:
-    what was asked for, and the code of the analysis."""
+    what was asked for, and the code of the analysis; `pairs-<target>`: what makes chapter 3's."""
     from reblur.study.runs import all_runs, recipe  # they know every chapter
 
     runs = [run for run in all_runs(params, profile) if run.chapter == chapter]
@@ -20,6 +22,7 @@ def plain_stages(params: Params, profile: str, chapter: str) -> dict[str, dict[s
         keys = ("tests", "test_data", "scored_by")
         tested[run.task or ""] = {key: made[key] for key in keys}
     part = params.profile(profile).part(chapter)
+    targets = diffusion.target_recipes(params, profile) if chapter == diffusion.CHAPTER else {}
     return {
         f"data-{chapter}": {"tests": tested, "machine": params.profile(profile).machine.as_dict()},
         f"compare-{chapter}": {
@@ -30,6 +33,7 @@ def plain_stages(params: Params, profile: str, chapter: str) -> dict[str, dict[s
             "made_by": code_hash(analysis_code(chapter)),
             "notebook": _hash_of_notebook(f"compare_{chapter}"),
         },
+        **{f"pairs-{name}": made for name, made in targets.items()},
     }
 
 
