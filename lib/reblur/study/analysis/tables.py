@@ -207,7 +207,8 @@ def to_html(table: Table) -> str:
 
 
 def _unique_notes(notes: pd.Series) -> str:
-    return "; ".join(dict.fromkeys(note for note in notes if not _absent(note)))
+    parts = [part for note in notes if not _absent(note) for part in str(note).split("; ")]
+    return "; ".join(dict.fromkeys(parts))
 
 
 def _numeric(table: Table, column: Column) -> bool:
