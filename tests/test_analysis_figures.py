@@ -203,3 +203,13 @@ def test_tone_and_detail_are_stacked_on_either_side_of_zero():
 def test_a_notebook_shows_a_png(one):
     with Image.open(io.BytesIO(forest(one, **WORDS)._repr_png_())) as image:
         assert image.format == "PNG"
+
+
+def test_many_test_sets_stand_below_each_other_in_a_heat_map(rows):
+    few = matrix_of(rows)
+    first = few[few["dataset"] == few["dataset"].iloc[0]]
+    many = pd.concat([first.assign(dataset=f"set {n}") for n in range(7)])
+    axes = heat_map(many, "dataset", **WORDS).figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [f"set {n}" for n in range(7)]
+    axes = heat_map(many[many["dataset"] != "set 6"], "dataset", **WORDS).figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == [f"set {n}" for n in range(6)]

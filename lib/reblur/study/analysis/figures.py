@@ -34,6 +34,7 @@ from reblur.study.analysis.drawing import (
 )
 
 GAIN = "PSNR gain over the blurred input (dB)"
+_MOST_COLUMNS = 6  # of a heat map: more values with intervals do not stand beside each other
 
 
 @house_style()
@@ -203,22 +204,24 @@ def gains_over(
 
 @house_style()
 def heat_map(rows: pd.DataFrame, column: str, *, key: str, title: str) -> Drawing | None:
-    """Gains as a matrix, a row a `label`, a column a value of `column` (the test sets), with the
-    interval in each cell, or the text of `cell` where there is one; a cell without a value is grey
-    and says 'not run'."""
+    """Gains as a matrix of `label` against the values of `column` (the test sets), which stand
+    below each other where they are many; with the interval in each cell, or the text of `cell`
+    where there is one. A cell without a value is grey and says 'not run'."""
     if known(rows, "gain").empty:
         return None
     order = {"index": unique(rows, "label"), "columns": unique(rows, column)}
     cells = rows.assign(text=[_cell(row) for _, row in rows.iterrows()])
     means = cells.pivot(index="label", columns=column, values="gain").reindex(**order)
     words = cells.pivot(index="label", columns=column, values="text").reindex(**order)
+    if means.shape[1] > _MOST_COLUMNS:
+        means, words = means.T, words.T
     figure, grid = canvas(height=1.3 + 0.5 * len(means))
     axes = grid[0, 0]
     reach = float(np.nanmax(np.abs(means.to_numpy(dtype=float)))) or 1.0
     sns.heatmap(
         means.astype(float), annot=words.fillna(""), fmt="", cmap="vlag_r", vmin=-reach,
-        vmax=reach, ax=axes, linewidths=1, annot_kws={"fontsize": 8.5},
-        cbar_kws={"label": fill(GAIN, 24)},
+        vmax=reach, ax=axes, linewidths=1, annot_kws={"fontsize": 8},
+        cbar_kws={"label": GAIN, "fraction": 0.04, "pad": 0.02},
     )  # fmt: skip
     axes.set_facecolor(PALE)
     axes.grid(visible=False)
@@ -226,7 +229,8 @@ def heat_map(rows: pd.DataFrame, column: str, *, key: str, title: str) -> Drawin
         place = (column_number + 0.5, row + 0.5)
         axes.text(*place, "not run", ha="center", va="center", fontsize=8.5, color=GREY)
     axes.set(xlabel="", ylabel="")
-    axes.tick_params(axis="x", rotation=0 if means.shape[1] <= 6 else 30)
+    axes.set_xticklabels([fill(str(name), 12) for name in means.columns], rotation=0, fontsize=8.5)
+    axes.set_yticklabels([fill(str(name), 24) for name in means.index], rotation=0, fontsize=8.5)
     caption = f"Mean gain and 95 % interval over seeds and photographs{seeds_each(rows)}."
     return Drawing(key, title, caption, figure)
 
