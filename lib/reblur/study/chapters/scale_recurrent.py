@@ -49,6 +49,8 @@ LABELS = {
     "deepdeblur": "DeepDeblur (Nah et al.)",
     "nafnet": "NAFNet",
     "ss_skip_equal_time": "SS, as long as SR-EDRB3",
+    "ss_skip_crop_160": "SS + skip, crops of 160²",
+    "sr_edrb3_skip_crop_160": "SR-EDRB3 + skip, crops of 160²",
     "updates_80": "80 updates",
     "updates_250": "250 updates",
     "updates_800": "800 updates",
@@ -125,6 +127,12 @@ def claims(dataset: str, skip: bool = False) -> list[Claim]:
                 "this study",
                 (method, "ss_skip_equal_time"),
                 equal_time=True,
+            ),
+            claim(
+                "crops",
+                "Three scales with shared weights beat one where both learn from crops of 160².",
+                "this study",
+                (f"{method}_crop_160", "ss_skip_crop_160"),
             ),
         ]
     else:
