@@ -29,6 +29,7 @@ from reblur.measures.distances import (
 )
 from reblur.networks.complexity import count_parameters
 from reblur.networks.weights import save_network
+from reblur.study.chapters.diffusion import pairs_folder
 from reblur.study.data.available import trained_on
 from reblur.study.data.made_pairs import Images, half, target_images
 from reblur.study.denoisers import as_tensor
@@ -154,7 +155,9 @@ def write_target(
     facts = {
         **denoiser,
         "target": {"task": made["task"], "seed": made["seed"]},
-        "pairs": {_source_slug(about): about["pairs"] for about in made["pairs"]},
+        "pairs": {
+            pairs_folder(about["source"], about["t0"]): about["pairs"] for about in made["pairs"]
+        },
         "measured_by": made["measured_by"],
         "code": code_state(),
         "parameters": count_parameters(result.network),
@@ -173,11 +176,6 @@ def write_measures(measures: pd.DataFrame, path: Path) -> None:
     write_long(measures.assign(t0=pd.Series(starts, measures.index, dtype=object)), path)
 
 
-def _source_slug(about: Mapping[str, Any]) -> str:
-    """The source of pairs in one word, for folders: `softened`, `refined-t0_100`."""
-    return about["source"] + (f"-t0_{about['t0']}" if about["t0"] is not None else "")
-
-
 def write_pictures(
     profile: str, made: Mapping[str, Any], seen: Mapping[str, Images], sets: Sequence[PairSet]
 ) -> None:
@@ -194,7 +192,9 @@ def write_pictures(
     numbers = range(min(SHOWN, len(sets[0])))
     shown["pairs/high"] = [sets[0].high(number) for number in numbers]
     for about, pairs in zip(made["pairs"], sets, strict=True):
-        shown[f"pairs/{_source_slug(about)}"] = [pairs.low(number) for number in numbers]
+        shown[f"pairs/{pairs_folder(about['source'], about['t0'])}"] = [
+            pairs.low(number) for number in numbers
+        ]
     for kind, pictures in shown.items():
         for number, picture in enumerate(pictures[:SHOWN]):
             write_image(folder / kind / f"{number:03d}.png", picture)

@@ -40,6 +40,11 @@ def sources(params: Params, profile: str, task: str) -> list[Source]:
     return found + [(ORACLE, None)] * (ORACLE in asked.sources)
 
 
+def pairs_folder(source: str, t0: int | str | None) -> str:
+    """The name of a source's pairs in a target's files: `softened`, `refined-t0_100`."""
+    return source if t0 is None else f"{source}-t0_{t0}"
+
+
 def configuration(params: Params, profile: str, run: Run) -> dict[str, Any]:
     """What a run trains and is tested on, as JSON values (see `reblur.study.runs.recipe`).
 
